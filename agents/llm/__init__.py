@@ -1,0 +1,1 @@
+"""One wire protocol to every model, recorded, budgeted and judged at the transport."""

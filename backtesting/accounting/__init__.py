@@ -1,0 +1,1 @@
+"""Fills give cash, positions, equity and numbers."""

@@ -1,0 +1,1 @@
+"""The loop over bars and the command that runs it."""

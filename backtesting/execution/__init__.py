@@ -1,0 +1,1 @@
+"""Open orders and the next bar give fills."""

@@ -1,0 +1,1 @@
+"""Appends what happened, one record a line, before anybody acts on it."""

@@ -1,0 +1,1 @@
+"""The house's words: frozen types, protocols, errors and canonical JSON; pure."""

@@ -1,0 +1,1 @@
+"""Pure arithmetic from opinions to orders: consensus, risk limits, sizing."""

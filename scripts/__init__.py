@@ -1,0 +1,1 @@
+"""Doors: thin commands over the rooms below."""
