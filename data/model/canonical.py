@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from data.model.instants import iso
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
 def decimal_text(value: Decimal) -> str:
@@ -35,7 +35,7 @@ def decimal_text(value: Decimal) -> str:
 
 def to_json(value: object) -> Json:
     """The JSON form of any of the house's values. Raises TypeError for what has none, ValueError for NaN."""
-    if value is None or isinstance(value, (bool, str)) and not isinstance(value, Enum):
+    if value is None or (isinstance(value, (bool, str)) and not isinstance(value, Enum)):
         return value
     if isinstance(value, Enum):
         return to_json(value.value)
@@ -51,19 +51,27 @@ def to_json(value: object) -> Json:
 def _compound(value: object) -> Json:
     if isinstance(value, Decimal):
         return decimal_text(value)
-    if isinstance(value, datetime):
-        return iso(value)
     if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, BaseModel):
-        return {name: to_json(getattr(value, name)) for name in type(value).model_fields}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return iso(value) if isinstance(value, datetime) else value.isoformat()
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [to_json(item) for item in value]
-    raise TypeError(f"{type(value).__name__} has no canonical JSON form")
+    return {name: to_json(getattr(value, name)) for name in _field_names(type(value))}
+
+
+_FIELDS: dict[type, tuple[str, ...]] = {}
+
+
+def _field_names(kind: type) -> tuple[str, ...]:
+    if kind not in _FIELDS:
+        if issubclass(kind, BaseModel):
+            _FIELDS[kind] = tuple(kind.model_fields)
+        elif dataclasses.is_dataclass(kind):
+            _FIELDS[kind] = tuple(field.name for field in dataclasses.fields(kind))
+        else:
+            raise TypeError(f"{kind.__name__} has no canonical JSON form")
+    return _FIELDS[kind]
 
 
 def canonical_bytes(value: object) -> bytes:

@@ -117,7 +117,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """A closed round trip. `profit` is cash after commissions, slippage and dividends; `rate` is it over the entry value."""
+    """A closed round trip. `profit` is cash after costs and dividends, `rate` is it over the entry value."""
 
     symbol: str
     quantity: Decimal
