@@ -1,0 +1,93 @@
+"""What people see while a run goes on: bar and date, equity, last decision, cost so far, time left.
+
+Everything goes to standard error. Not a terminal: a line at the start, one at the end, nothing between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from backtesting.core.loop import Tape
+from backtesting.core.outcome import Summary
+from backtesting.core.timeline import Step
+from data.model.instants import show
+
+Advance = Callable[[Step, Tape], None]
+
+
+@contextmanager
+def progress(console: Console, total: int, spent: Callable[[], Decimal | None]) -> Iterator[Advance]:
+    """A live line; the value is to be called after each step."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[state]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as live:
+        task = live.add_task("starting", total=total, state="")
+
+        def advance(step: Step, tape: Tape) -> None:
+            live.update(task, advance=1, description=_when(step), state=_state(tape, spent()))
+
+        yield advance
+
+
+def show_summary(console: Console, summary: Summary) -> None:
+    """The numbers of a run, for people."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, value in _rows(summary):
+        table.add_row(f"[bold]{name}[/bold]", escape(value))
+    console.print(table)
+    for warning in summary.warnings:
+        console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
+
+
+def _when(step: Step) -> str:
+    return show(next(iter(step.bars.values())).open_time)
+
+
+def _state(tape: Tape, cost: Decimal | None) -> str:
+    last = tape.decisions[-1] if tape.decisions else None
+    said = "-" if last is None else (last.action or last.status).value
+    equity = f"{tape.equity[-1].equity:,.2f}" if tape.equity else "-"
+    price = "cost unknown" if cost is None else f"${cost:.4f}"
+    return f"equity {equity}  {said}  {price}"
+
+
+def _rows(summary: Summary) -> Iterator[tuple[str, str]]:
+    yield "run", f"{summary.run_id}  ({summary.status})"
+    yield "model", summary.model
+    yield "decisions", f"{summary.decisions}, {summary.failed} failed{_failures(summary)}"
+    yield "replies", f"{summary.replies_traced} of {summary.replies} replies trace to a recorded provider response"
+    yield "fills, trades", f"{summary.fills}, {summary.trades}"
+    if summary.final_equity is not None:
+        yield "equity", f"{summary.final_equity:,.2f}  (costs paid {summary.costs_paid:,.2f})"
+    yield "return", f"{_percent(summary.total_return)}  buy and hold {_percent(summary.buy_and_hold_return)}  cash +0.00%"
+    yield "calls", f"{summary.calls}, {summary.retries} retries, {_usd(summary.cost_usd)}, {summary.wall_s:.1f} s"
+    if summary.result_digest:
+        yield "result digest", summary.result_digest
+    if summary.report:
+        yield "report", summary.report
+    if summary.communications_log:
+        yield "communications", summary.communications_log
+
+
+def _failures(summary: Summary) -> str:
+    return "".join(f", {count} x {reason}" for reason, count in sorted(summary.failures.items()))
+
+
+def _percent(rate: float | None) -> str:
+    return "-" if rate is None else f"{rate:+.2%}"
+
+
+def _usd(cost: Decimal | None) -> str:
+    return "cost unknown" if cost is None else f"{cost:.4f} USD"

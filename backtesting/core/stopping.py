@@ -1,0 +1,84 @@
+"""A clean stop: SIGINT, SIGTERM and SIGHUP end a run between two records, never inside one.
+
+A signal raises `Stopped` at once only while the process waits for a model (that may take minutes); otherwise it is
+remembered and raised at the next `check`. `Stopped` is a `BaseException`: AutoGen and the SDK turn anything less into
+a model's failure.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TypeVar
+
+import httpx
+
+T = TypeVar("T")
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stopped(BaseException):
+    """The user asked the run to end; the argument names the signal."""
+
+
+class StopSwitch:
+    """Turned by signals while `listening`; asked by the loop and by whatever waits."""
+
+    def __init__(self) -> None:
+        self.pending: str | None = None
+        self._waiting = False
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Handles the signals inside the block; only the main thread can."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def check(self) -> None:
+        """Raises Stopped if a signal came."""
+        if self.pending is not None:
+            raise Stopped(self.pending)
+
+    def wait(self, call: Callable[[], T]) -> T:
+        """Runs something slow that a signal may cut short."""
+        self.check()
+        self._waiting = True
+        try:
+            return call()
+        finally:
+            self._waiting = False
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self.pending = signal.Signals(number).name
+        if self._waiting:
+            self._waiting = False
+            raise Stopped(self.pending)
+
+
+class StoppableTransport(httpx.BaseTransport):
+    """Sends through another transport; a signal cuts the wait for the answer short."""
+
+    def __init__(self, inner: httpx.BaseTransport, switch: StopSwitch) -> None:
+        self._inner = inner
+        self._switch = switch
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return self._switch.wait(lambda: self._exchange(request))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def _exchange(self, request: httpx.Request) -> httpx.Response:
+        response = self._inner.handle_request(request)
+        response.read()
+        return response
