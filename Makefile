@@ -1,0 +1,48 @@
+# One word per job; each prepares what it needs in .venv. `make` alone lists them.
+
+SHELL := /bin/sh
+PIP := .venv/bin/python -m pip --disable-pip-version-check install -q --require-hashes --only-binary :all:
+LOCK := .venv/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url
+# Two workers a core do not pay, and each keeps a database of its own.
+JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1); [ "$$n" -gt 4 ] && n=4; echo "$$n")
+
+# A .venv whose Python went away is made anew.
+$(shell .venv/bin/python -c '' 2>/dev/null || rm -f .venv/made)
+
+.PHONY: help demo test check format lock
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
+
+demo: .venv/requirements.txt ## real daily bars, the built-in rules model, a report: no key and no server
+	.venv/bin/python -m backtesting.core.authentic_backtest --sample --model rules
+
+test: .venv/requirements-dev.txt ## every test; what needs Chromium, Node or a server that is absent is skipped and counted
+	.venv/bin/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+
+check: .venv/requirements-dev.txt ## lint, format, types, imports that only go down
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+format: .venv/requirements-dev.txt ## lay out the code as `make check` wants it
+	.venv/bin/ruff check --fix-only --select I .
+	.venv/bin/ruff format .
+
+lock: .venv/requirements-dev.txt ## rewrite the locks from the *.in files; UPGRADE=--upgrade takes newer versions
+	$(LOCK) $(UPGRADE) requirements.in -o requirements.txt
+	$(LOCK) $(UPGRADE) -c requirements.txt requirements-feeds.in -o requirements-feeds.txt
+	$(LOCK) $(UPGRADE) -c requirements.txt -c requirements-feeds.txt requirements-dev.in -o requirements-dev.txt
+
+# The stamps are copies of what was installed; the longer list holds all of the shorter one, at the same versions.
+.venv/requirements.txt .venv/requirements-dev.txt: .venv/%: % .venv/made
+	@echo "Installing $< into .venv; the first time takes a minute or two."
+	$(PIP) -r $<
+	@cp $< $@
+
+.venv/made:
+	@.venv/bin/python -m pip --version >/dev/null 2>&1 || { python=$$(.ci/find-python) && \
+	    echo "Creating .venv with $$python" && "$$python" -m venv --clear .venv; }
+	@touch $@
