@@ -71,7 +71,7 @@ def _rows(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "fills, trades", f"{summary.fills}, {summary.trades}"
     if summary.final_equity is not None:
         yield "equity", f"{summary.final_equity:,.2f}  (costs paid {summary.costs_paid:,.2f})"
-    yield "return", f"{_percent(summary.total_return)}  buy and hold {_percent(summary.buy_and_hold_return)}  cash +0.00%"
+    yield "return", f"{_percent(summary.total_return)}  (buy and hold {_percent(summary.buy_and_hold_return)})"
     yield "calls", f"{summary.calls}, {summary.retries} retries, {_usd(summary.cost_usd)}, {summary.wall_s:.1f} s"
     if summary.result_digest:
         yield "result digest", summary.result_digest

@@ -167,7 +167,7 @@ def read_records(folder: Path) -> Iterator[Record]:
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
-                yield _decode(json.loads(line), folder)
+                yield _decode(json.loads(line, parse_int=_number), folder)
             except (ValueError, KeyError, TypeError, OSError) as error:
                 raise DataError(f"{path}, line {number}: not a readable record ({error})") from error
 
@@ -201,8 +201,14 @@ def _resolve(value: Json, folder: Path) -> Json:
         raise ValueError(f"blob {value['blob']} does not have its digest")
     if value["media"] == "text":
         return data.decode()
-    resolved: Json = json.loads(data)
+    resolved: Json = json.loads(data, parse_int=_number)
     return resolved
+
+
+def _number(digits: str) -> int | float:
+    """JSON numbers are doubles: a large one was written from a double and is read back as that."""
+    value = int(digits)
+    return value if abs(value) < 2**53 else float(digits)
 
 
 def _open_exclusively(path: Path) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from data.model.canonical import Json, digest
 from data.model.instants import Interval
@@ -87,6 +87,12 @@ class Fact:
     effective_on: date | None = None
 
 
+@lru_cache(maxsize=16_384)
+def row_digest(row: Bar | Fact) -> str:
+    """SHA-256 of one bar or fact; remembered, because neighbouring views share almost all rows."""
+    return digest(row)
+
+
 @dataclass(frozen=True)
 class MarketView:
     """All that was knowable about one symbol at `as_of`.
@@ -114,8 +120,10 @@ class MarketView:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over everything above."""
-        return digest(self)
+        """SHA-256 over the view: its head and the digest of each row, in order."""
+        head = (self.symbol, self.interval, self.as_of, self.instrument)
+        rows = [[row_digest(row) for row in rows] for rows in (self.bars, self.facts, self.splits)]
+        return digest([head, rows])
 
 
 @dataclass(frozen=True, slots=True)
