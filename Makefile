@@ -1,7 +1,8 @@
 # One word per job; each prepares what it needs in .venv. `make` alone lists them.
 
 SHELL := /bin/sh
-PIP := .venv/bin/python -m pip --disable-pip-version-check install -q --require-hashes --only-binary :all:
+# The locks are whole, and everything in them is a wheel: nothing is resolved, nothing is built.
+PIP := .venv/bin/python -m pip --disable-pip-version-check install -q --no-deps --require-hashes --only-binary :all:
 LOCK := .venv/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url
 # Two workers a core do not pay, and each keeps a database of its own.
 JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1); [ "$$n" -gt 4 ] && n=4; echo "$$n")
