@@ -1,0 +1,209 @@
+// Candles with the decisions on them, equity and drawdown below, moving together.
+const { createChart, createSeriesMarkers, CandlestickSeries, HistogramSeries, LineSeries, AreaSeries } = LightweightCharts;
+const MOST_LABELS = 60;
+let shownSymbol = 0;
+
+const colour = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
+const faint = (name, alpha) => `${colour(name)}${alpha}`;
+
+function chartOptions() {
+  return {
+    autoSize: true,
+    layout: {
+      attributionLogo: false,
+      background: { type: 'solid', color: colour('card') },
+      textColor: colour('soft'),
+      fontFamily: getComputedStyle(document.body).fontFamily,
+      panes: { separatorColor: colour('line'), separatorHoverColor: colour('hover'), enableResize: true },
+    },
+    grid: { vertLines: { visible: false }, horzLines: { color: colour('line') } },
+    rightPriceScale: { borderVisible: false, minimumWidth: 88 },
+    timeScale: { borderColor: colour('line'), timeVisible: run.intraday, secondsVisible: false, minBarSpacing: 0.02, rightOffset: 1 },
+    crosshair: { mode: 0 },
+    localization: { locale: 'en-US', timeFormatter: (time) => `${when(time)} UTC` },
+    handleScroll: { vertTouchDrag: false, mouseWheel: false, horzTouchDrag: true, pressedMouseMove: true },
+    handleScale: { mouseWheel: false, pinch: true },
+  };
+}
+
+const priceChart = createChart(byId('price-chart'), chartOptions());
+const equityChart = createChart(byId('equity-chart'), chartOptions());
+const quiet = { priceLineVisible: false, lastValueVisible: false };
+const volumes = priceChart.addSeries(HistogramSeries, { ...quiet, priceScaleId: 'volume', priceFormat: { type: 'volume' } });
+volumes.priceScale().applyOptions({ scaleMargins: { top: 0.86, bottom: 0 } });
+const candles = priceChart.addSeries(CandlestickSeries, { ...quiet, borderVisible: false });
+candles.priceScale().applyOptions({ scaleMargins: { top: 0.1, bottom: 0.2 } });
+const marks = createSeriesMarkers(candles, []);
+const heldLine = equityChart.addSeries(LineSeries, { ...quiet, lineWidth: 2 });
+const equityLine = equityChart.addSeries(LineSeries, { ...quiet, lineWidth: 2 });
+const asPercent = { type: 'custom', minMove: 0.0001, formatter: (value) => percent(value) };
+const fallArea = equityChart.addSeries(AreaSeries, { ...quiet, lineWidth: 1, invertFilledArea: true, priceFormat: asPercent }, 1);
+const heldFall = equityChart.addSeries(LineSeries, { ...quiet, lineWidth: 1, priceFormat: asPercent }, 1);
+equityChart.panes()[0].setStretchFactor(2);
+equityChart.panes()[1].setStretchFactor(1);
+
+const kinds = {
+  orders: 'Orders',
+  opinions: 'BUY or SELL without an order',
+  failed: 'Failed',
+  exits: 'Stops and targets',
+};
+const wanted = { orders: true, opinions: true, failed: true, exits: true };
+
+function kindOf(decision) {
+  if (decision.outcome === 'FAILED') return 'failed';
+  if (decision.order) return 'orders';
+  return decision.outcome === 'BUY' || decision.outcome === 'SELL' ? 'opinions' : null;
+}
+
+function decisionMark(decision, kind, labelled) {
+  const shared = { time: decision.time, id: `d${decision.number}` };
+  if (kind === 'failed') return { ...shared, position: 'aboveBar', shape: 'square', color: colour('failed'), text: labelled ? 'FAILED' : '' };
+  const buying = decision.outcome === 'BUY';
+  const place = { position: buying ? 'belowBar' : 'aboveBar' };
+  const hue = buying ? 'up' : 'down';
+  if (kind === 'opinions') return { ...shared, ...place, shape: 'circle', size: 0.35, color: faint(hue, '99') };
+  const text = labelled ? decision.outcome : '';
+  return { ...shared, ...place, shape: buying ? 'arrowUp' : 'arrowDown', size: 1.3, color: colour(hue), text };
+}
+
+function drawMarks() {
+  const here = decisions.filter((decision) => decision.symbol === shownSymbol);
+  const labelled = here.filter((decision) => ['orders', 'failed'].includes(kindOf(decision))).length <= MOST_LABELS;
+  const drawn = here.filter((decision) => wanted[kindOf(decision)]).map((decision) => decisionMark(decision, kindOf(decision), labelled));
+  const exits = run.exits.filter(([symbol]) => wanted.exits && symbol === shownSymbol).map(([, time, reason, price]) => (
+    { time, id: `${reason} at ${price}`, position: 'aboveBar', shape: 'circle', size: 0.8, color: colour('ink'), text: labelled ? reason : '' }));
+  marks.setMarkers([...drawn, ...exits].sort((one, other) => one.time - other.time));
+}
+
+function drawChips() {
+  const counts = { orders: 0, opinions: 0, failed: 0, exits: run.exits.filter(([symbol]) => symbol === shownSymbol).length };
+  for (const decision of decisions) if (decision.symbol === shownSymbol && kindOf(decision)) counts[kindOf(decision)] += 1;
+  const holder = byId('shown');
+  holder.querySelectorAll('label').forEach((label) => label.remove());
+  for (const [kind, label] of Object.entries(kinds)) {
+    if (!counts[kind]) continue;
+    const box = element('input', { type: 'checkbox' });
+    box.checked = wanted[kind];
+    box.addEventListener('change', () => { wanted[kind] = box.checked; drawMarks(); });
+    holder.append(element('label', {}, box, `${label} (${number(counts[kind], 0)})`));
+  }
+  holder.hidden = false;
+}
+
+function paint() {
+  priceChart.applyOptions(chartOptions());
+  equityChart.applyOptions(chartOptions());
+  const [up, down] = [colour('up'), colour('down')];
+  candles.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down });
+  equityLine.applyOptions({ color: colour('agents') });
+  heldLine.applyOptions({ color: colour('held') });
+  heldFall.applyOptions({ color: colour('held') });
+  fallArea.applyOptions({ lineColor: colour('agents'), topColor: faint('agents', '11'), bottomColor: faint('agents', '44') });
+  volumes.setData(run.symbols[shownSymbol].bars.map(([time, open, , , close, volume]) => (
+    { time, value: volume, color: faint(close < open ? 'down' : 'up', '44') })));
+  drawMarks();
+}
+
+let barAt = new Map();
+let decisionAt = new Map();
+
+function showSymbol(place) {
+  shownSymbol = place;
+  const symbol = run.symbols[place];
+  barAt = new Map(symbol.bars.map((bar) => [bar[0], bar]));
+  decisionAt = new Map(decisions.filter((decision) => decision.symbol === place).map((decision) => [decision.time, decision]));
+  candles.applyOptions({ priceFormat: { type: 'price', precision: symbol.digits, minMove: 10 ** -symbol.digits } });
+  candles.setData(symbol.bars.map(([time, open, high, low, close]) => ({ time, open, high, low, close })));
+  paint();
+  drawChips();
+  priceLegend(null);
+}
+
+function priceLegend(time, hovered) {
+  const symbol = run.symbols[shownSymbol];
+  const bar = barAt.get(time) || symbol.bars[symbol.bars.length - 1];
+  if (!bar) return;
+  const legend = byId('price-legend');
+  const [opened, ...values] = bar;
+  const names = ['open', 'high', 'low', 'close'];
+  legend.replaceChildren(element('b', {}, several ? `${symbol.name} ${when(opened)}` : when(opened)), ' ');
+  names.forEach((name, place) => legend.append(`${name} `, element('b', {}, number(values[place], symbol.digits)), ' '));
+  const decision = decisionAt.get(bar[0]);
+  if (decision) {
+    const sure = decision.confidence === null ? '' : ` ${percent(decision.confidence)}`;
+    legend.append(element('a', { href: `#d${decision.number}` }, `decision ${decision.number}`), ' ', badge(decision.outcome), sure);
+  }
+  if (typeof hovered === 'string' && !hovered.startsWith('d')) legend.append(` ${hovered}`);
+}
+
+const equityAt = new Map(run.equity.map((row) => [row[0], row]));
+
+function equityLegend(time) {
+  const row = equityAt.get(time) || run.equity[run.equity.length - 1];
+  if (!row) return;
+  const [at, agents, held, fall, heldBelow] = row;
+  byId('equity-legend').replaceChildren(
+    element('b', {}, when(at)), ' agents ', element('b', {}, number(agents, 2)), ` (${percent(fall)} below the peak), buy-and-hold `,
+    element('b', {}, number(held, 2)), ` (${percent(heldBelow)})`);
+}
+
+function follow(source, target, series, valueAt, legend) {
+  source.subscribeCrosshairMove((param) => {
+    legend(param.time ?? null, param.hoveredObjectId);
+    const value = param.time === undefined ? undefined : valueAt(param.time);
+    if (!param.sourceEvent) return; // moved by the other chart
+    if (value === undefined) target.clearCrosshairPosition();
+    else target.setCrosshairPosition(value, param.time, series);
+  });
+}
+
+let moving = false;
+function moveTogether(source, target) {
+  source.timeScale().subscribeVisibleTimeRangeChange((range) => {
+    if (moving || range === null) return;
+    moving = true;
+    const logical = source.timeScale().getVisibleLogicalRange();
+    if (run.symbols[shownSymbol].bars.length === run.equity.length && logical) target.timeScale().setVisibleLogicalRange(logical);
+    else target.timeScale().setVisibleRange(range);
+    requestAnimationFrame(() => { moving = false; });
+  });
+}
+
+function showBar(decision) {
+  if (decision.symbol !== shownSymbol) {
+    byId('symbol').value = String(decision.symbol);
+    showSymbol(decision.symbol);
+  }
+  const bar = barAt.get(decision.time);
+  if (!bar) return;
+  const place = run.symbols[shownSymbol].bars.indexOf(bar);
+  const range = priceChart.timeScale().getVisibleLogicalRange();
+  if (range && (place < range.from || place > range.to)) {
+    const half = (range.to - range.from) / 2;
+    priceChart.timeScale().setVisibleLogicalRange({ from: place - half, to: place + half });
+  }
+  priceChart.setCrosshairPosition(bar[4], decision.time, candles);
+}
+
+equityLine.setData(run.equity.map(([time, value]) => ({ time, value })));
+heldLine.setData(run.equity.map(([time, , value]) => ({ time, value })));
+fallArea.setData(run.equity.map(([time, , , value]) => ({ time, value })));
+heldFall.setData(run.equity.map(([time, , , , value]) => ({ time, value })));
+run.symbols.forEach((symbol, place) => byId('symbol').append(element('option', { value: String(place) }, symbol.name)));
+byId('symbol-choice').hidden = !several;
+byId('symbol').addEventListener('change', () => { showSymbol(Number(byId('symbol').value)); priceChart.timeScale().fitContent(); });
+showSymbol(0);
+equityLegend(null);
+priceChart.timeScale().fitContent();
+equityChart.timeScale().fitContent();
+follow(priceChart, equityChart, equityLine, (time) => equityAt.get(time)?.[1], priceLegend);
+follow(equityChart, priceChart, candles, (time) => barAt.get(time)?.[4], equityLegend);
+moveTogether(priceChart, equityChart);
+moveTogether(equityChart, priceChart);
+priceChart.subscribeClick((param) => {
+  const named = /^d(\d+)$/.exec(String(param.hoveredObjectId ?? ''));
+  const decision = named ? byNumber.get(Number(named[1])) : decisionAt.get(param.time);
+  if (decision) location.hash = `d${decision.number}`;
+});
+themeListeners.push(paint);
