@@ -166,6 +166,7 @@ class _Chat:
         """The hook of one agent: what it alone is told, for this turn only."""
 
         def whisper(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            self.agents[role].client_cache = None  # one that somebody left open would answer for the model
             told = [self.book_text] if role is Role.PORTFOLIO else []
             if self.number > 1:
                 told.append(REASK)
