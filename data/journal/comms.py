@@ -82,6 +82,10 @@ def _reply(record: Record) -> list[_Line]:
     return [("INFO", f"Agent {_agent(record.body)} replied: {escape_block(text[:REPLY_CHARS])}{mark}")]
 
 
+def _agent_failed(record: Record) -> list[_Line]:
+    return [("ERROR", f"Agent {_agent(record.body)} failed: {_text(record.body, 'error')}")]
+
+
 def _response(record: Record) -> list[_Line]:
     body, fault = record.body, record.body.get("fault")
     if not isinstance(fault, Mapping):
@@ -119,6 +123,11 @@ def _decision(record: Record) -> list[_Line]:
     ]
 
 
+def _session_failed(record: Record) -> list[_Line]:
+    body = record.body
+    return [("ERROR", f"Decision session for {_text(body, 'symbol')} failed: {_text(body, 'error')}")]
+
+
 def _session_end(record: Record) -> list[_Line]:
     return [("INFO", f"===== COMPLETED DECISION SESSION FOR {_text(record.body, 'symbol')} =====")]
 
@@ -150,12 +159,14 @@ _WRITERS: dict[str, Callable[[Record], list[_Line]]] = {
     "session.begin": _session_begin,
     "chat.begin": _chat_begin,
     "agent.generating": _generating,
+    "agent.failed": _agent_failed,
     "llm.response": _response,
     "agent.reply": _reply,
     "opinion": _opinion,
     "opinion.malformed": _malformed,
     "decision": _decision,
     "session.end": _session_end,
+    "session.failed": _session_failed,
     "fill": _fill,
     "cancellation": _cancellation,
     "run.end": _run_end,

@@ -12,6 +12,7 @@ import pytest
 import stage
 from autogen import ConversableAgent, GroupChat, GroupChatManager
 
+from data.journal.comms import lines
 from data.model.decisions import Role
 from data.model.errors import JournalBroken
 from orchestration.communication_log import patch_all, patch_autogen
@@ -225,6 +226,7 @@ def test_an_error_passes_and_leaves_a_line() -> None:
         ("agent.generating", None),
         ("agent.failed", "RuntimeError"),
     ] * 2
+    assert lines(log.records[1]) == ("2025-04-15 13:45:30 - ERROR - Agent A failed: RuntimeError",)
 
 
 def test_a_broken_sink_stops_the_chat() -> None:

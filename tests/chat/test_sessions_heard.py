@@ -132,7 +132,10 @@ def test_the_result_and_the_error_are_the_very_same() -> None:
             stage.session(stage.journal()).run_session("ETHUSDT", stage.view().as_of, stage.book())
         undo()
     assert stage.kinds(log)[-2:] == ["session.begin", "session.failed"]
-    assert log.records[-1].body == {"symbol": "ETHUSDT", "number": 1, "error": "no bar of ETHUSDT is known"}
+    assert read(log)[-2:] == [
+        "INFO - ===== STARTING DECISION SESSION FOR ETHUSDT =====",
+        "ERROR - Decision session for ETHUSDT failed: no bar of ETHUSDT is known",
+    ]
 
 
 def test_words_of_unknown_errors_are_not_logged() -> None:
