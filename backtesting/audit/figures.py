@@ -225,10 +225,15 @@ def money(amount: Decimal) -> str:
     return f"{amount:,.2f}".replace("-", MINUS)
 
 
+def price(amount: Decimal, digits: int) -> str:
+    """With as many decimals as the instrument's ticks have."""
+    return f"{amount:,.{digits}f}".replace("-", MINUS)
+
+
 def plain(amount: Decimal) -> str:
     """Every decimal there is, thousands separated: prices and quantities."""
     whole, point, rest = decimal_text(amount).partition(".")
-    return f"{int(whole):,}{point}{rest}".replace("-", MINUS) if whole != "-0" else f"{MINUS}0{point}{rest}"
+    return f"{MINUS if amount < 0 else ''}{abs(int(whole)):,}{point}{rest}"
 
 
 def _made(rate: float) -> str:

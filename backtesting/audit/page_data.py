@@ -13,13 +13,14 @@ from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 
-from backtesting.audit.figures import drawdowns, percent, plain
+from backtesting.audit.figures import drawdowns, money, percent, plain
 from backtesting.audit.story import Entry, Reply, Session, Story, Trouble
 from backtesting.audit.tables import clamp_text
 from data.model.canonical import Json
 from data.model.decisions import Abstention, Opinion
 from data.model.escape import escape_block, escape_line
 from data.model.instants import show
+from data.model.market import Instrument
 from data.model.trading import Cancellation, Fill, FillReason, Order
 
 CHUNK = 100
@@ -91,7 +92,7 @@ def _symbol(story: Story, symbol: str) -> Json:
     return {
         "name": escape_line(symbol),
         "currency": instrument.currency if instrument else "",
-        "digits": _digits(instrument.tick if instrument else Decimal("0.01")),
+        "digits": tick_digits(instrument),
         "bars": [
             [_seconds(bar.open_time), *(float(value) for value in (bar.open, bar.high, bar.low, bar.close, bar.volume))]
             for bar in bars
@@ -217,7 +218,7 @@ def _order(order: Order, results: _Results) -> Json:
             "what": f"{fill.side.value} {plain(fill.quantity)} at {plain(fill.price)}",
             "by": fill.reason.value,
             "bar": show(fill.bar_open_time),
-            "costs": f"commission {plain(fill.commission)}, slippage {plain(fill.slippage)}",
+            "costs": f"commission {money(fill.commission)}, slippage {money(fill.slippage)}",
             "record": seq,
         }
         for seq, fill in results.fills[order.order_id]
@@ -230,9 +231,10 @@ def _order(order: Order, results: _Results) -> Json:
     return {"id": escape_line(order.order_id), "what": what, "fills": fills, "endings": endings}
 
 
-def _digits(tick: Decimal) -> int:
-    exponent = tick.normalize().as_tuple().exponent
-    return min(8, max(0, -exponent)) if isinstance(exponent, int) else 2
+def tick_digits(instrument: Instrument | None) -> int:
+    """Decimals of a price that is shown: as many as the tick has, 2 at least, 8 at most."""
+    exponent = (instrument.tick if instrument else Decimal(1)).normalize().as_tuple().exponent
+    return min(8, max(2, -exponent)) if isinstance(exponent, int) else 2
 
 
 def _seconds(instant: datetime) -> int:

@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from backtesting.audit import figures
 from backtesting.audit.figures import Figure
-from backtesting.audit.page_data import embed, run_data, transcripts
+from backtesting.audit.page_data import embed, run_data, tick_digits, transcripts
 from backtesting.audit.story import Story
 from data.model.canonical import Json, decimal_text
 from data.model.escape import escape_line
@@ -88,18 +88,19 @@ def _trades(story: Story) -> Iterator[dict[str, object]]:
     }
     entries = {(f.symbol, f.at): numbers.get((f.symbol, f.order_id)) for _, f in reversed(story.fills)}
     for place, (seq, trade) in enumerate(story.trades, 1):
-        yield {**_trade(trade), "place": place, "record": seq, "decision": entries.get((trade.symbol, trade.entry_at))}
+        shown = _trade(trade, tick_digits(story.instruments.get(trade.symbol)))
+        yield {**shown, "place": place, "record": seq, "decision": entries.get((trade.symbol, trade.entry_at))}
 
 
-def _trade(trade: Trade) -> dict[str, object]:
+def _trade(trade: Trade, digits: int) -> dict[str, object]:
     return {
         "symbol": trade.symbol,
         "side": "long" if trade.quantity > 0 else "short",
         "quantity": figures.plain(abs(trade.quantity)),
         "entry_at": show(trade.entry_at).removesuffix(" UTC"),
         "exit_at": show(trade.exit_at).removesuffix(" UTC"),
-        "entry_price": figures.plain(trade.entry_price),
-        "exit_price": figures.plain(trade.exit_price),
+        "entry_price": figures.price(trade.entry_price, digits),
+        "exit_price": figures.price(trade.exit_price, digits),
         "profit": figures.money(trade.profit),
         "rate": figures.percent(float(trade.rate)),
         "costs": figures.money(trade.costs),

@@ -18,10 +18,16 @@ FLAGS = (
 )  # fmt: skip
 LOUD = ("Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled")
 WAIT_S = 20.0
+_CENTRE = """(() => {
+  const found = document.querySelector(SELECTOR);
+  found.scrollIntoView({block: 'center'});
+  const box = found.getBoundingClientRect();
+  return [box.x + box.width / 2, box.y + box.height / 2];
+})()"""
 
 
 def find() -> str | None:
-    return next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 class Page:
@@ -87,16 +93,12 @@ class Page:
 
     def until(self, condition: str) -> None:
         end = time.monotonic() + WAIT_S
-        while not self.run(condition):
+        while not self.run(f"Boolean({condition})"):
             assert time.monotonic() < end, f"never came true: {condition}"
             time.sleep(0.02)
 
     def click(self, selector: str) -> None:
-        place = self.run(
-            f"(() => {{ const found = document.querySelector({json.dumps(selector)}); found.scrollIntoView({{block: 'center'}});"
-            " const box = found.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; })()"
-        )
-        self.click_at(*place)
+        self.click_at(*self.run(_CENTRE.replace("SELECTOR", json.dumps(selector))))
 
     def click_at(self, x: float, y: float) -> None:
         self.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)

@@ -16,15 +16,14 @@ from pathlib import Path
 
 from data.journal.run_journal import RunJournal
 from data.model.canonical import to_json
-from data.model.decisions import (
-    Abstention, Clamp, Decision, DecisionStatus, Failure, FailureReason, Opinion, Role,
-)  # fmt: skip
+from data.model.decisions import Abstention, Clamp, Decision, DecisionStatus, Failure, FailureReason, Opinion, Role
 from data.model.instants import Interval, iso
 from data.model.market import AssetClass, Bar, Instrument
 from data.model.question import AgentSpec, Question
 from data.model.trading import Action, EquityRow, Fill, FillReason, Order, Purpose, Side, Trade
 
 CASH = Decimal(10000)
+Answers = dict[Role, Opinion | Abstention]
 CENT8 = Decimal("0.00000001")
 
 
@@ -125,7 +124,7 @@ def _begin(journal: RunJournal, plan: Plan, series: dict[str, list[Bar]]) -> Non
         "instruments": instruments,
         "bars_in_window": plan.bars,
         "data_digest": "cd" * 32,
-        "environment": {"python": "3.11.7", "platform": "Linux", "packages": {"autogen": "0.14.1"}, "revision": "dbaf902"},
+        "environment": {"python": "3.11.7", "platform": "Linux", "packages": {"autogen": "0.14.1"}, "revision": None},
         "model_note": "model: rules (built-in, not a language model)",
         "warnings": ["BTCUSDT: 2 bars are missing inside the window; orders wait for the next real bar"],
     }
@@ -222,8 +221,8 @@ class _Talk:
 
     def _chat(
         self, action: Action, bar: Bar, mean: Decimal, number: int, slot: str
-    ) -> tuple[Failure | None, dict[Role, Opinion | Abstention]]:
-        answers: dict[Role, Opinion | Abstention] = {}
+    ) -> tuple[Failure | None, Answers]:
+        answers: Answers = {}
         for role in Role:
             self.journal.append("agent.generating", {"agent": role.agent}, slot=f"{slot}/{role.agent}/1")
             if number in self.plan.fail_at and role is Role.PORTFOLIO:
@@ -275,7 +274,7 @@ class _Talk:
         return opinion
 
     def _conclude(
-        self, account: Account, bar: Bar, action: Action, answers: dict[Role, Opinion | Abstention], failure: Failure | None
+        self, account: Account, bar: Bar, action: Action, answers: Answers, failure: Failure | None
     ) -> Decision:
         if failure is not None:
             return Decision(bar.symbol, bar.known_at, DecisionStatus.FAILED, failure=failure)
@@ -324,7 +323,7 @@ def _end(journal: RunJournal, plan: Plan, account: Account, talk: _Talk, trades:
         "cost_usd": Decimal(0),
         "wall_s": 4.2,
     }
-    metrics = {"total_return": total, "sharpe": 1.23, "max_drawdown": -0.042, "costs_paid": account.costs, "win_rate": None}
+    metrics = {"total_return": total, "sharpe": 1.23, "costs_paid": account.costs, "win_rate": None}
     body = {"status": "complete", "reason": None, "result_digest": "01" * 32, "summary": summary, "metrics": metrics}
     journal.append("run.end", body)
 

@@ -1,6 +1,6 @@
 // Candles with the decisions on them, equity and drawdown below, moving together.
 const { createChart, createSeriesMarkers, CandlestickSeries, HistogramSeries, LineSeries, AreaSeries } = LightweightCharts;
-const MOST_LABELS = 60;
+const LABEL_WIDTH = 24; // pixels a label may count on before labels hide each other
 let shownSymbol = 0;
 
 const colour = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
@@ -18,7 +18,7 @@ function chartOptions() {
     },
     grid: { vertLines: { visible: false }, horzLines: { color: colour('line') } },
     rightPriceScale: { borderVisible: false, minimumWidth: 88 },
-    timeScale: { borderColor: colour('line'), timeVisible: run.intraday, secondsVisible: false, minBarSpacing: 0.02, rightOffset: 1 },
+    timeScale: { borderColor: colour('line'), timeVisible: run.intraday, secondsVisible: false, minBarSpacing: 0.02, rightOffset: 1, lockVisibleTimeRangeOnResize: true },
     crosshair: { mode: 0 },
     localization: { locale: 'en-US', timeFormatter: (time) => `${when(time)} UTC` },
     handleScroll: { vertTouchDrag: false, mouseWheel: false, horzTouchDrag: true, pressedMouseMove: true },
@@ -30,17 +30,19 @@ const priceChart = createChart(byId('price-chart'), chartOptions());
 const equityChart = createChart(byId('equity-chart'), chartOptions());
 const quiet = { priceLineVisible: false, lastValueVisible: false };
 const volumes = priceChart.addSeries(HistogramSeries, { ...quiet, priceScaleId: 'volume', priceFormat: { type: 'volume' } });
-volumes.priceScale().applyOptions({ scaleMargins: { top: 0.86, bottom: 0 } });
+volumes.priceScale().applyOptions({ scaleMargins: { top: 0.82, bottom: 0.05 } });
+const strip = priceChart.addSeries(HistogramSeries, { ...quiet, priceScaleId: 'strip', base: 0 });
+strip.priceScale().applyOptions({ scaleMargins: { top: 0.97, bottom: 0 } });
 const candles = priceChart.addSeries(CandlestickSeries, { ...quiet, borderVisible: false });
-candles.priceScale().applyOptions({ scaleMargins: { top: 0.1, bottom: 0.2 } });
+candles.priceScale().applyOptions({ scaleMargins: { top: 0.1, bottom: 0.22 } });
 const marks = createSeriesMarkers(candles, []);
 const heldLine = equityChart.addSeries(LineSeries, { ...quiet, lineWidth: 2 });
 const equityLine = equityChart.addSeries(LineSeries, { ...quiet, lineWidth: 2 });
 const asPercent = { type: 'custom', minMove: 0.0001, formatter: (value) => percent(value) };
 const fallArea = equityChart.addSeries(AreaSeries, { ...quiet, lineWidth: 1, invertFilledArea: true, priceFormat: asPercent }, 1);
 const heldFall = equityChart.addSeries(LineSeries, { ...quiet, lineWidth: 1, priceFormat: asPercent }, 1);
-equityChart.panes()[0].setStretchFactor(2);
-equityChart.panes()[1].setStretchFactor(1);
+equityChart.panes()[0].setStretchFactor(3);
+equityChart.panes()[1].setStretchFactor(2);
 
 const kinds = {
   orders: 'Orders',
@@ -48,7 +50,8 @@ const kinds = {
   failed: 'Failed',
   exits: 'Stops and targets',
 };
-const wanted = { orders: true, opinions: true, failed: true, exits: true };
+const wanted = { orders: true, opinions: false, failed: true, exits: true };
+const stripColours = { BUY: 'up', SELL: 'down', HOLD: 'line', FAILED: 'failed', UNFINISHED: 'failed' };
 
 function kindOf(decision) {
   if (decision.outcome === 'FAILED') return 'failed';
@@ -69,7 +72,7 @@ function decisionMark(decision, kind, labelled) {
 
 function drawMarks() {
   const here = decisions.filter((decision) => decision.symbol === shownSymbol);
-  const labelled = here.filter((decision) => ['orders', 'failed'].includes(kindOf(decision))).length <= MOST_LABELS;
+  const labelled = here.filter((decision) => ['orders', 'failed'].includes(kindOf(decision))).length * LABEL_WIDTH <= byId('price-chart').clientWidth;
   const drawn = here.filter((decision) => wanted[kindOf(decision)]).map((decision) => decisionMark(decision, kindOf(decision), labelled));
   const exits = run.exits.filter(([symbol]) => wanted.exits && symbol === shownSymbol).map(([, time, reason, price]) => (
     { time, id: `${reason} at ${price}`, position: 'aboveBar', shape: 'circle', size: 0.8, color: colour('ink'), text: labelled ? reason : '' }));
@@ -102,6 +105,7 @@ function paint() {
   fallArea.applyOptions({ lineColor: colour('agents'), topColor: faint('agents', '11'), bottomColor: faint('agents', '44') });
   volumes.setData(run.symbols[shownSymbol].bars.map(([time, open, , , close, volume]) => (
     { time, value: volume, color: faint(close < open ? 'down' : 'up', '44') })));
+  strip.setData([...decisionAt.values()].map(({ time, outcome }) => ({ time, value: 1, color: colour(stripColours[outcome]) })));
   drawMarks();
 }
 
@@ -184,6 +188,7 @@ function showBar(decision) {
     priceChart.timeScale().setVisibleLogicalRange({ from: place - half, to: place + half });
   }
   priceChart.setCrosshairPosition(bar[4], decision.time, candles);
+  priceLegend(decision.time);
 }
 
 equityLine.setData(run.equity.map(([time, value]) => ({ time, value })));

@@ -1,5 +1,5 @@
 // The table of decisions: filtered, a page at a time; the words of agents are searched when a word is typed.
-const ROWS = 50;
+const ROWS = 25;
 let found = decisions;
 let firstRow = 0;
 

@@ -41,9 +41,11 @@ function turns(told, text) {
   return told.events.map((event, place) => turn(event, last.get(event.agent) === place ? told.answers[event.agent] : null, text));
 }
 
+const fillNames = { order: 'Filled', stop: 'Stopped out', target: 'Target reached' };
+
 function orderItems(order) {
   const filled = order.fills.map((fill) => (
-    `Filled by ${fill.by}: ${fill.what}, bar ${fill.bar} (${fill.costs}; record ${fill.record})`));
+    `${fillNames[fill.by] ?? fill.by}: ${fill.what} in the bar of ${fill.bar} (${fill.costs}; record ${fill.record})`));
   const ended = order.endings.map((ending) => `${ending.what} (record ${ending.record})`);
   return [`Order: ${order.what}`, ...filled, ...ended];
 }
@@ -90,7 +92,7 @@ function open(decision) {
   panel.hidden = false;
   panel.scrollTop = 0;
   document.body.classList.add('reading');
-  showBar(decision);
+  requestAnimationFrame(() => requestAnimationFrame(() => showBar(decision))); // once the chart has its new width
   showRow(decision);
   panel.focus({ preventScroll: true });
 }
