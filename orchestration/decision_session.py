@@ -141,8 +141,8 @@ def _result(view: MarketView, decision: Decision, discussion: Discussion) -> dic
         "opinions": dict(discussion.answers),
         "messages": [{"agent": message.agent, "text": message.text} for message in discussion.messages],
         "usage": {
-            "input_tokens": sum(exchange.input_tokens for exchange in exchanges),
-            "output_tokens": sum(exchange.output_tokens for exchange in exchanges),
+            "input_tokens": sum(exchange.input_tokens or 0 for exchange in exchanges),
+            "output_tokens": sum(exchange.output_tokens or 0 for exchange in exchanges),
         },
         "orders": decision.orders,
         "record": decision,

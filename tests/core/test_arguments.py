@@ -1,0 +1,83 @@
+"""The command line: what is refused is one line that says what to do."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from backtesting.core.arguments import SAMPLE_SYMBOL, read_arguments
+from data.model.errors import UsageError
+
+WINDOW = ["--symbol", "BTCUSDT", "--interval", "1h", "--start_date", "2025-04-01", "--end_date", "2025-04-10"]
+RULES = [*WINDOW, "--model", "rules"]
+
+
+def test_reads_a_window() -> None:
+    settings = read_arguments(RULES, {})
+    assert settings.symbols == ("BTCUSDT",)
+    assert (settings.start_on, settings.end_on) == (date(2025, 4, 1), date(2025, 4, 10))
+    assert settings.initial_cash == Decimal(10000)
+
+
+def test_hyphens_and_underscores_are_the_same() -> None:
+    hyphens = [word.replace("_", "-") if word.startswith("--") else word for word in RULES]
+    assert read_arguments([*hyphens, "--initial-cash=500"], {}) == read_arguments([*RULES, "--initial_cash", "500"], {})
+
+
+def test_a_hyphen_in_a_value_stays() -> None:
+    assert read_arguments([*RULES, "--base-url=http://my-host_1/v1"], {}).base_url == "http://my-host_1/v1"
+
+
+def test_several_symbols_in_a_fixed_order() -> None:
+    argv = [*RULES, "--symbol", "ETHUSDT,SOLUSDT", "BTCUSDT"]
+    assert read_arguments(argv, {}).symbols == ("BTCUSDT", "ETHUSDT", "SOLUSDT")
+
+
+def test_the_sample_needs_nothing_else() -> None:
+    settings = read_arguments(["--sample", "--model", "rules"], {})
+    assert settings.symbols == (SAMPLE_SYMBOL,)
+
+
+def test_settings_come_from_flags_then_the_environment() -> None:
+    environ = {"AGENTRADER_MODEL": "openai/gpt-4o", "DATABASE_URL": "postgresql://db/one"}
+    assert read_arguments(WINDOW, environ).model == "openai/gpt-4o"
+    assert read_arguments(RULES, environ).model == "rules"
+    assert read_arguments(RULES, environ).database_url == "postgresql://db/one"
+    assert read_arguments([*RULES, "--database", "postgresql://db/two"], environ).database_url == "postgresql://db/two"
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (WINDOW, "--model rules"),
+        ([*RULES, "--resume", "x"], "--resume is not available"),
+        ([*RULES, "--estimate"], "--estimate is not available"),
+        ([*RULES, "--config", "x.toml"], "--config is not available"),
+        ([*RULES, "--concurrency", "4"], "--concurrency above 1 is not available"),
+        ([*RULES, "--end_date", "2025-03-01"], "lies before"),
+        ([*RULES, "--start_date", "01.04.2025"], "YYYY-MM-DD"),
+        ([*RULES, "--interval", "7m"], "unknown interval"),
+        ([*RULES, "--initial_cash", "many"], "--initial_cash 'many' is not a number"),
+        ([*RULES, "--initial_cash", "nan"], "not a finite number"),
+        ([*RULES, "--max_failures", "0"], "1 or more"),
+        ([*RULES, "--agent_model", "decision"], "AGENT=PROVIDER/NAME"),
+        ([*RULES, "--symbol", "A,A"], "twice"),
+        (["--model", "rules"], "--sample --model rules"),
+    ],
+)
+def test_refuses_with_one_line(argv: list[str], said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_arguments(argv, {})
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("argv", [["--no_such_flag"], [*RULES, "--seed", "x"], [*RULES, "--protocol", "vote"]])
+def test_unknown_words_exit_with_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        read_arguments(argv, {})
+    assert caught.value.code == 2
+    assert "usage:" in capsys.readouterr().err

@@ -1,0 +1,56 @@
+"""A signal ends a wait at once, and anything else only at the next check."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import httpx
+import pytest
+
+from backtesting.core.stopping import SIGNALS, StoppableTransport, Stopped, StopSwitch
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_outside_a_wait_is_remembered(number: signal.Signals) -> None:
+    switch = StopSwitch()
+    with switch.listening():
+        os.kill(os.getpid(), number)
+        time.sleep(0.01)
+        with pytest.raises(Stopped, match=number.name):
+            switch.check()
+
+
+def test_a_signal_cuts_a_wait_short() -> None:
+    switch = StopSwitch()
+    with switch.listening():
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        before = signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        try:
+            with pytest.raises(Stopped, match="SIGTERM"):
+                switch.wait(lambda: time.sleep(30))
+        finally:
+            signal.signal(signal.SIGALRM, before)
+
+
+def test_nothing_is_sent_after_a_stop() -> None:
+    switch, sent = StopSwitch(), []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(200)
+
+    client = httpx.Client(transport=StoppableTransport(httpx.MockTransport(answer), switch))
+    assert client.get("http://model.invalid/").status_code == 200
+    switch.pending = "SIGINT"
+    with pytest.raises(Stopped):
+        client.get("http://model.invalid/")
+    assert len(sent) == 1
+
+
+def test_handlers_are_put_back() -> None:
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with StopSwitch().listening():
+        assert [signal.getsignal(number) for number in SIGNALS] != before
+    assert [signal.getsignal(number) for number in SIGNALS] == before
