@@ -99,7 +99,6 @@ class _Chat:
             messages=[],
             max_round=2 * len(self.order) + 1,
             speaker_selection_method=self.next_speaker,
-            allow_repeat_speaker=True,
         )
         manager = GroupChatManager(
             group, name=MANAGER, silent=True, human_input_mode="NEVER", is_termination_msg=never_ends

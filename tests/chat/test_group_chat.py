@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import openai
 import pytest
 import stage
 from autogen import Cache, ConversableAgent
@@ -173,6 +177,21 @@ def test_a_reply_that_no_model_gave_is_untraced(monkeypatch: pytest.MonkeyPatch)
     assert channel.requests == []
 
 
+def test_somebody_who_answers_for_a_failed_model_does_not_mend_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    speak = ConversableAgent.generate_reply
+
+    def cover_up(agent: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return speak(agent, *args, **kwargs)
+        except openai.APIError:
+            return VALID[Role.TECHNICAL]
+
+    monkeypatch.setattr(ConversableAgent, "generate_reply", cover_up)
+    discussion, _ = stage.talk({Role.TECHNICAL: [fails_with(FailureReason.TRUNCATED)]})
+    assert discussion.failure == Failure(FailureReason.TRUNCATED, "as scripted", Role.TECHNICAL.agent)
+    assert discussion.answers == {}
+
+
 def test_an_agent_that_says_nothing_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     speak = ConversableAgent.generate_reply
 
@@ -210,10 +229,21 @@ def test_nobody_is_asked_at_the_keyboard(monkeypatch: pytest.MonkeyPatch) -> Non
     assert stage.talk({Role.DECISION: [BAD]})[0].failure is None
 
 
-def test_nothing_is_printed_in_any_thread(capfd: pytest.CaptureFixture[str]) -> None:
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda number: stage.talk({Role.TECHNICAL: [BAD] * (number % 3)}), range(8)))
-    assert capfd.readouterr() == ("", "")
+def test_nothing_is_printed_in_any_thread() -> None:
+    """In a process of its own: AutoGen's handlers hold on to the first standard output they meet."""
+    program = (
+        "import stage\nfrom concurrent.futures import ThreadPoolExecutor as Pool\nfrom data.model.decisions import Role\n"
+        "with Pool(3) as pool: list(pool.map(lambda bad: stage.talk({Role.TECHNICAL: ['bad'] * bad}), range(3)))\n"
+    )
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == ""
 
 
 def test_other_peoples_chats_still_reach_their_stream() -> None:

@@ -225,6 +225,8 @@ def test_without_a_sink_a_log_file_for_people_and_one_for_machines(
     assert agent_log_patch.patch_all() is undo
     stage.run(stage.session(stage.journal()))
     undo()
+    with pytest.raises(ValueError, match="closed file"):
+        undo.sink.append("agent.generating", {"agent": "A"})
     (text,) = Path("data/logs").glob("agent_comms_*.log")
     (records,) = Path("data/logs").glob("agent_comms_*.jsonl")
     assert text.stem == records.stem
