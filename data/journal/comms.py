@@ -49,7 +49,7 @@ def _run_begin(record: Record) -> list[_Line]:
     warnings = body.get("warnings")
     return [
         ("INFO", f"Run {_text(body, 'run_id')}: {escape_line(named)} {window}"),
-        ("INFO", f"Models: {_text(body, 'model_note').removeprefix('model: ')}"),
+        ("INFO", _text(body, "model_note")),
         *(("WARNING", escape_line(str(text))) for text in (warnings if isinstance(warnings, list) else ())),
     ]
 

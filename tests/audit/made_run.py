@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,9 @@ from data.model.market import AssetClass, Bar, Instrument
 from data.model.question import AgentSpec, Question
 from data.model.trading import Action, EquityRow, Fill, FillReason, Order, Purpose, Side, Trade
 
+ROOT = Path(__file__).parents[2]
+SHARED = Path(os.environ.get("AGENTRADER_SHARED", ROOT.parent / "shared"))
+SPOT = SHARED / "data" / "crypto_spot"
 CASH = Decimal(10000)
 Answers = dict[Role, Opinion | Abstention]
 CENT8 = Decimal("0.00000001")
@@ -64,6 +68,13 @@ class Account:
     @property
     def equity(self) -> Decimal:
         return self.cash + sum((quantity * self.marks[symbol] for symbol, quantity in self.held.items()), Decimal(0))
+
+
+def spot(symbol: str) -> Path:
+    """A file of real hourly bars, by symbol."""
+    path = SPOT / f"{symbol}_1h_2025-03-01_2025-04-15.csv"
+    assert path.is_file(), f"{path} is missing: set AGENTRADER_SHARED to the folder of shared data"
+    return path
 
 
 def read_bars(symbol: str, path: Path, count: int) -> Iterator[Bar]:

@@ -67,7 +67,7 @@ function decisionMark(decision, kind, labelled) {
   const hue = buying ? 'up' : 'down';
   if (kind === 'opinions') return { ...shared, ...place, shape: 'circle', size: 0.35, color: faint(hue, '99') };
   const text = labelled ? decision.outcome : '';
-  return { ...shared, ...place, shape: buying ? 'arrowUp' : 'arrowDown', size: 1.3, color: colour(hue), text };
+  return { ...shared, ...place, shape: buying ? 'arrowUp' : 'arrowDown', size: labelled ? 1.3 : 0.5, color: colour(hue), text };
 }
 
 function drawMarks() {
@@ -148,8 +148,8 @@ function equityLegend(time) {
   if (!row) return;
   const [at, agents, held, fall, heldBelow] = row;
   byId('equity-legend').replaceChildren(
-    element('b', {}, when(at)), ' agents ', element('b', {}, number(agents, 2)), ` (${percent(fall)} below the peak), buy-and-hold `,
-    element('b', {}, number(held, 2)), ` (${percent(heldBelow)})`);
+    element('b', {}, when(at)), ' agents ', element('b', {}, number(agents, 2)), ` (${percent(-fall)} below the peak), buy-and-hold `,
+    element('b', {}, number(held, 2)), ` (${percent(-heldBelow)})`);
 }
 
 function follow(source, target, series, valueAt, legend) {

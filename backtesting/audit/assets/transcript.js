@@ -101,6 +101,7 @@ function close() {
   if (panel.hidden) return;
   panel.hidden = true;
   document.body.classList.remove('reading');
+  priceChart.clearCrosshairPosition();
   history.replaceState(null, '', location.pathname + location.search);
   drawRows();
   if (opener?.isConnected) opener.focus({ preventScroll: true });
