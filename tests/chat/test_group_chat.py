@@ -231,18 +231,15 @@ def test_nobody_is_asked_at_the_keyboard(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_nothing_is_printed_in_any_thread() -> None:
     """In a process of its own: AutoGen's handlers hold on to the first standard output they meet."""
-    program = (
-        "import stage\nfrom concurrent.futures import ThreadPoolExecutor as Pool\nfrom data.model.decisions import Role\n"
-        "with Pool(3) as pool: list(pool.map(lambda bad: stage.talk({Role.TECHNICAL: ['bad'] * bad}), range(3)))\n"
-    )
-    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    program = """
+import stage
+from concurrent.futures import ThreadPoolExecutor
+from data.model.decisions import Role
+with ThreadPoolExecutor(3) as pool:
+    list(pool.map(lambda bad: stage.talk({Role.TECHNICAL: ["no JSON"] * bad}), range(3)))
+"""
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
     assert done.stdout == ""
 
 
