@@ -1,0 +1,90 @@
+"""Counts calls, tokens and dollars, and keeps a budget: what the next call may cost is set aside before it is sent.
+
+Safe for several threads. Limit: a model that writes more than it ever did before can overdraw the budget by that one
+call, because no server is told a token limit.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from agents.llm.prices import Tokens
+from data.model.errors import BudgetExhausted
+
+_OUTPUT_TOKENS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """`calls` of agents, `retries` on top of them. `cost_usd` is None once an answer's price was unknown.
+
+    `possibly_paid` counts requests that got no readable answer: what they cost, if anything, is in no sum here.
+    """
+
+    calls: int = 0
+    retries: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: Decimal | None = Decimal(0)
+    possibly_paid: int = 0
+
+
+class Meter:
+    """Every `reserve` is followed by exactly one of `settle`, `lose` and `release`, with the same amount."""
+
+    def __init__(self, budget_usd: Decimal | None) -> None:
+        self.budget_usd = budget_usd
+        self._lock = threading.Lock()
+        self._totals = Totals()
+        self._spent = Decimal(0)
+        self._reserved = Decimal(0)
+        self._longest_output = _OUTPUT_TOKENS
+
+    @property
+    def longest_output(self) -> int:
+        """Tokens to expect of an answer at most: the longest one so far, 4096 before."""
+        return self._longest_output
+
+    @property
+    def totals(self) -> Totals:
+        return self._totals
+
+    def reserve(self, worst: Decimal, *, again: bool) -> None:
+        """Before a request. `worst` is the most it may cost, in dollars. Raises BudgetExhausted, and counts nothing."""
+        with self._lock:
+            if self.budget_usd is not None and self._spent + self._reserved + worst > self.budget_usd:
+                raise BudgetExhausted(
+                    f"the budget of ${self.budget_usd} is used up: ${self._spent:.4f} spent, ${self._reserved:.4f} on "
+                    f"its way, and the next call may cost ${worst:.4f}; raise --budget_usd to go on"
+                )
+            self._reserved += worst
+            totals = self._totals
+            self._totals = replace(totals, calls=totals.calls + (not again), retries=totals.retries + again)
+
+    def settle(self, worst: Decimal, tokens: Tokens | None, cost: Decimal | None) -> None:
+        """An answer came. Without a known cost the reservation counts as spent."""
+        with self._lock:
+            self._reserved -= worst
+            self._spent += worst if cost is None else cost
+            totals, counted = self._totals, tokens or Tokens(0, 0)
+            self._longest_output = max(self._longest_output, counted.output)
+            self._totals = replace(
+                totals,
+                input_tokens=totals.input_tokens + counted.input,
+                output_tokens=totals.output_tokens + counted.output,
+                cost_usd=totals.cost_usd + cost if totals.cost_usd is not None and cost is not None else None,
+            )
+
+    def lose(self, worst: Decimal) -> None:
+        """The request may have been served and paid, but no bill came: the reservation counts as spent."""
+        with self._lock:
+            self._reserved -= worst
+            self._spent += worst
+            self._totals = replace(self._totals, possibly_paid=self._totals.possibly_paid + 1)
+
+    def release(self, worst: Decimal) -> None:
+        """The request was refused or never arrived: nothing was paid."""
+        with self._lock:
+            self._reserved -= worst
