@@ -132,9 +132,9 @@ def plain_config(says: str) -> dict[str, Any]:
     return {"config_list": [entry | {"price": [0, 0]}]}
 
 
-def table(channel: Any, **settings: Any) -> Table:
+def table(channel: Any, *, log: MemoryJournal | None = None, **settings: Any) -> Table:
     seats = [Seat(role, SPEC, Prompt(role, "1", f"You are the {role.shown}.", "2" * 64)) for role in Role]
-    return Table(seats, channel, channel.journal, {SPEC: "sk-canary"}, **settings)
+    return Table(seats, channel, log or channel.journal, {SPEC: "sk-canary"}, **settings)
 
 
 def talk(

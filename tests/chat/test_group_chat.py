@@ -132,6 +132,14 @@ def test_an_empty_reply_is_a_failure_even_if_the_transport_let_it_pass(role: Rol
     assert len(channel.requests) == list(Role).index(role) + 1
 
 
+def test_a_model_that_calls_a_tool_nobody_gave_it_gets_nowhere() -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "place_order", "arguments": "{}"}}
+    discussion, channel = stage.talk({Role.TECHNICAL: [lambda _request: stage.completion(None, tool_calls=[call])]})
+    assert discussion.failure is not None
+    assert discussion.failure.agent == Role.TECHNICAL.agent
+    assert len(channel.requests) == 1
+
+
 def test_what_a_user_can_mend_comes_out_as_itself() -> None:
     with pytest.raises(BudgetExhausted, match=r"0\.12 USD left"):
         stage.talk({Role.FUNDAMENTAL: [BudgetExhausted("0.12 USD left")]})
