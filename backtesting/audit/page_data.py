@@ -104,16 +104,12 @@ def _equity(story: Story) -> Json:
     initial = story.question.initial_cash
     falls = drawdowns((point.row.equity for point in story.equity), initial)
     held = drawdowns((point.benchmark for point in story.equity), initial)
-    return [
-        [
-            _seconds(point.bar_open_time),
-            float(round(point.row.equity, 2)),
-            float(round(point.benchmark, 2)),
-            round(fall, 6),
-            round(benchmark, 6),
-        ]
-        for point, fall, benchmark in zip(story.equity, falls, held, strict=True)
-    ]
+    rows: dict[int, Json] = {}  # where markets close at different hours, the last row of an open time counts
+    for point, fall, benchmark in zip(story.equity, falls, held, strict=True):
+        at = _seconds(point.bar_open_time)
+        values = (float(round(point.row.equity, 2)), float(round(point.benchmark, 2)))
+        rows[at] = [at, *values, round(fall, 6), round(benchmark, 6)]
+    return [rows[at] for at in sorted(rows)]
 
 
 def outcome(session: Session) -> str:

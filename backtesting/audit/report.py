@@ -58,7 +58,7 @@ def _context(story: Story) -> dict[str, object]:
         "run_id": story.run_id,
         "symbols": list(question.symbols),
         "window": f"{question.interval.value} bars, {question.start_on} to {question.end_on}",
-        "model_note": str(begin.get("model_note") or "").removeprefix("model: "),
+        "model_note": str(begin.get("model_note") or "model: unknown"),
         "headline": figures.headline(story),
         "verdict": figures.verdict(story),
         "rate": figures.tiles(story)[0],

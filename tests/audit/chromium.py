@@ -83,6 +83,9 @@ class Page:
         self.send("Emulation.setEmulatedMedia", features=[scheme])
 
     def open(self, path: Path, fragment: str = "") -> None:
+        """Loads the page anew, also where only the fragment differs."""
+        self.send("Page.navigate", url="about:blank")
+        self.until("location.href === 'about:blank'")
         self.send("Page.navigate", url=path.resolve().as_uri() + fragment)
         self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
 

@@ -40,6 +40,7 @@ class Plan:
     fail_at: tuple[int, ...] = ()
     hostile: dict[int, str] = field(default_factory=dict)
     complete: bool = True
+    warning: str = "BTCUSDT: 2 bars are missing inside the window; orders wait for the next real bar"
     run_id: str = "20250415-134530-btcusdt-1h"
 
 
@@ -137,7 +138,7 @@ def _begin(journal: RunJournal, plan: Plan, series: dict[str, list[Bar]]) -> Non
         "data_digest": "cd" * 32,
         "environment": {"python": "3.11.7", "platform": "Linux", "packages": {"autogen": "0.14.1"}, "revision": None},
         "model_note": "model: rules (built-in, not a language model)",
-        "warnings": ["BTCUSDT: 2 bars are missing inside the window; orders wait for the next real bar"],
+        "warnings": [plan.warning],
     }
     journal.append("run.begin", body)
 

@@ -103,8 +103,11 @@ function close() {
   document.body.classList.remove('reading');
   priceChart.clearCrosshairPosition();
   history.replaceState(null, '', location.pathname + location.search);
-  drawRows();
-  if (opener?.isConnected) opener.focus({ preventScroll: true });
+  const read = byId('decision-table').querySelector('tr[aria-current] a')?.textContent;
+  drawRows(); // makes the rows anew, so the row's link has to be found again
+  const row = read && byId('decision-table').querySelector(`tr[data-number="${read}"] a`);
+  const back = opener?.isConnected && opener !== document.body ? opener : row;
+  if (back) back.focus({ preventScroll: true });
 }
 
 function openNamed() {
