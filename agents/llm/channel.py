@@ -61,9 +61,7 @@ class Channel:
         )
         # Its lines about the wire hold whole headers; everything worth knowing is in the journal.
         logging.getLogger("httpcore").setLevel(logging.INFO)
-        from agents.llm.rules import answer  # noqa: PLC0415
-
-        sending = around(_Switchboard(NetworkTransport(clock, timeout_s), RulesTransport(answer)))
+        sending = around(_Switchboard(NetworkTransport(clock, timeout_s), RulesTransport(_answer_by_rules)))
         self.http_client: httpx.Client = _SharedClient(
             transport=RecordingTransport(sending, self._desk), trust_env=False, follow_redirects=False
         )
@@ -117,3 +115,9 @@ class _Switchboard(httpx.BaseTransport):
 
     def close(self) -> None:
         self._network.close()
+
+
+def _answer_by_rules(messages: list[dict[str, object]]) -> str:
+    from agents.llm.rules import answer  # noqa: PLC0415
+
+    return answer(messages)
