@@ -1,0 +1,95 @@
+"""Bars out of a CSV file, plain or gzip: columns are found by their names, in any order.
+
+Needed: a time (`open_time`, `timestamp`, `datetime`, `date` or `time`), `open high low close volume`. Taken where
+there: `symbol` and `interval`, which must agree with what was asked for; `session_date`; `adjustment`, one text for the
+whole file. A file with a column `adj_close` holds prices that were restated after every split, as Yahoo's are, and
+counts as adjusted. Other columns are ignored, and named in the report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.model.errors import DataError
+from data.model.instants import Interval
+from data.model.market import Finding
+from data.sources.bars import RawBar
+from data.sources.rows import Row, Table, read_table
+
+TIMES = ("open_time", "timestamp", "datetime", "date", "time")
+SESSIONS = ("session_date", "session_on")
+NEEDED = ("open", "high", "low", "close", "volume")
+TAKEN = {*TIMES, *SESSIONS, *NEEDED, "symbol", "interval", "adjustment", "adj_close"}
+UNADJUSTED = "none"
+SPLIT_ADJUSTED = "split (later splits are in the earlier prices)"
+
+
+@dataclass(frozen=True, slots=True)
+class BarFile:
+    """What a file says, before it is known which instrument it is."""
+
+    name: str
+    digest: str
+    adjustment: str
+    bars: tuple[RawBar, ...]
+    findings: tuple[Finding, ...]
+
+
+def read_bar_file(path: Path, symbol: str, interval: Interval, rename: Mapping[str, str]) -> BarFile:
+    """Raises DataError naming the line. `rename` maps the file's symbols to ours."""
+    table = read_table(path)
+    time_column = next((name for name in TIMES if name in table.columns), None)
+    missing = [name for name in NEEDED if name not in table.columns]
+    if time_column is None or missing:
+        wanted = ", ".join([*missing, *([] if time_column else ["a time (open_time)"])])
+        raise DataError(f"{table.file}: no column for {wanted}; its columns are {', '.join(table.columns)}")
+    session_column = next((name for name in SESSIONS if name in table.columns), None)
+    for row in table.rows:
+        _agree(row, symbol, interval, rename)
+    return BarFile(
+        name=table.file,
+        digest=table.digest,
+        adjustment=_adjustment(table),
+        bars=tuple(_bar(row, time_column, session_column) for row in table.rows),
+        findings=_ignored(table),
+    )
+
+
+def _bar(row: Row, time_column: str, session_column: str | None) -> RawBar:
+    return RawBar(
+        where=f"line {row.line}",
+        stamp=row.instant_or_day(time_column),
+        open=row.number("open"),
+        high=row.number("high"),
+        low=row.number("low"),
+        close=row.number("close"),
+        volume=row.number("volume"),
+        session_on=row.optional_day(session_column) if session_column else None,
+    )
+
+
+def _agree(row: Row, symbol: str, interval: Interval, rename: Mapping[str, str]) -> None:
+    named = row.optional("symbol")
+    if named and rename.get(named, named) != symbol:
+        raise row.error(f"symbol {named!r} is not --symbol {symbol} (--rename {named} {symbol} if you mean it)")
+    length = row.optional("interval")
+    if length and length.lower() != interval:
+        raise row.error(f"interval {length!r} is not --interval {interval}")
+
+
+def _adjustment(table: Table) -> str:
+    texts = {row.optional("adjustment") or UNADJUSTED for row in table.rows}
+    if len(texts) > 1:
+        first = table.rows[0].optional("adjustment") or UNADJUSTED
+        other = next(row for row in table.rows if (row.optional("adjustment") or UNADJUSTED) != first)
+        raise other.error(f"adjustment {other.optional('adjustment')!r} differs from the first row's {first!r}")
+    if texts == {UNADJUSTED} and "adjustment" not in table.columns and "adj_close" in table.columns:
+        return SPLIT_ADJUSTED
+    return texts.pop()
+
+
+def _ignored(table: Table) -> tuple[Finding, ...]:
+    names = tuple(name for name in table.columns if name not in TAKEN)
+    return (Finding("ignored_column", "note", len(names), "columns that are not used", names),) if names else ()

@@ -1,0 +1,164 @@
+"""Rows of a CSV file, plain or gzip, each with its line number; the cells as exact values.
+
+One rule for every file: what cannot be read rejects the whole file, naming file, line and column (DataError). Cells are
+UTF-8; a byte order mark is taken; the header's names are compared in lower case with `_` for blanks. A file is held
+in memory while it is read.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+from data.model.canonical import sha256_hex
+from data.model.errors import DataError, UsageError
+
+GZIP_MAGIC = b"\x1f\x8b"
+NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?\Z")
+DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
+LARGEST = Decimal(10) ** 18
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row; `cells` by the header's names, blanks around them cut. `line` is where the row begins, from 1."""
+
+    file: str
+    line: int
+    cells: Mapping[str, str]
+
+    def error(self, what: str) -> DataError:
+        return DataError(f"{self.file}, line {self.line}: {what}; nothing was stored")
+
+    def text(self, column: str) -> str:
+        """Never empty."""
+        value = self.cells.get(column, "")
+        if not value:
+            raise self.error(f"{column} is empty")
+        return value
+
+    def optional(self, column: str) -> str | None:
+        return self.cells.get(column) or None
+
+    def number(self, column: str) -> Decimal:
+        """Finite and below 1e18 in size."""
+        text = self.text(column)
+        if not NUMBER.match(text):
+            raise self.error(f"{column} {text[:60]!r} is not a number")
+        value = Decimal(text)
+        if abs(value) >= LARGEST:
+            raise self.error(f"{column} {text[:60]!r} is too large to be real")
+        return value
+
+    def day(self, column: str) -> date:
+        text = self.text(column)
+        try:
+            if DAY.match(text):
+                return date.fromisoformat(text)
+        except ValueError:
+            pass
+        raise self.error(f"{column} {text[:60]!r} is not a date YYYY-MM-DD")
+
+    def optional_day(self, column: str) -> date | None:
+        return self.day(column) if self.optional(column) else None
+
+    def wall_time(self, column: str) -> datetime:
+        """Date and time as written, with its offset or without one."""
+        text = self.text(column)
+        try:
+            if not DAY.match(text):
+                return datetime.fromisoformat(text)
+        except ValueError:
+            pass
+        raise self.error(f"{column} {text[:60]!r} is not a time such as 2025-04-01T00:00:00Z")
+
+    def instant(self, column: str) -> datetime:
+        """In UTC. A time without an offset is refused: to guess its zone is to look ahead."""
+        stamp = self.wall_time(column)
+        if stamp.tzinfo is None:
+            text = self.text(column)
+            raise self.error(f"{column} {text!r} has no zone; write it with an offset, such as 2025-04-01T00:00:00Z")
+        return stamp.astimezone(UTC)
+
+    def instant_or_day(self, column: str) -> datetime | date:
+        """A date alone stays a `date`: what it means is the caller's rule."""
+        return self.day(column) if DAY.match(self.text(column)) else self.instant(column)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A file's rows. `digest` is the SHA-256 of its unpacked bytes: a file and its gzip are the same batch."""
+
+    file: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    digest: str
+
+
+def read_table(path: Path) -> Table:
+    """Raises UsageError for a file that is not there, DataError for one that is no CSV table with rows."""
+    content = _unpacked(path)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise DataError(f"{path.name}, line {line}: not UTF-8 text; nothing was stored") from None
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise DataError(f"{path.name}, line {line}: a NUL character, so no text; nothing was stored")
+    columns, rows = _parsed(path.name, text)
+    if not rows:
+        raise DataError(f"{path.name} has no rows")
+    return Table(path.name, columns, rows, sha256_hex(content))
+
+
+def _unpacked(path: Path) -> bytes:
+    try:
+        packed = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    if not packed.startswith(GZIP_MAGIC):
+        return packed
+    try:
+        return gzip.decompress(packed)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path.name} is a damaged gzip file: {error}") from None
+
+
+def _parsed(file: str, text: str) -> tuple[tuple[str, ...], tuple[Row, ...]]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows: list[Row] = []
+    columns: tuple[str, ...] = ()
+    before = 0
+    try:
+        for cells in reader:
+            line, before = before + 1, reader.line_num
+            if not any(cell.strip() for cell in cells):
+                continue
+            if not columns:
+                columns = _header(file, cells)
+                continue
+            if len(cells) != len(columns):
+                raise DataError(
+                    f"{file}, line {line}: {len(cells)} cells under {len(columns)} column names; nothing was stored"
+                )
+            rows.append(Row(file, line, dict(zip(columns, map(str.strip, cells), strict=True))))
+    except csv.Error as error:
+        raise DataError(f"{file}, line {before + 1}: {error}; nothing was stored") from None
+    return columns, tuple(rows)
+
+
+def _header(file: str, cells: Sequence[str]) -> tuple[str, ...]:
+    columns = tuple(re.sub(r"[ -]+", "_", cell.strip().lower()) for cell in cells)
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        raise DataError(f"{file}: the column name {twice[0]!r} appears twice")
+    return columns

@@ -1,0 +1,124 @@
+"""Brings market data and facts into the database, and says what is odd about them.
+
+python -m scripts.ingest csv FILE --symbol BTCUSDT --interval 1h
+python -m scripts.ingest facts FILE
+python -m scripts.ingest sample
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from data.model.errors import UsageError
+from data.model.instants import Interval, parse_day
+from scripts.door import SystemClock, enter, flags, settings
+
+BARS = """columns, by name and in any order:
+  open_time   start of the bar with its offset (2025-04-01T00:00:00Z); for daily bars a date alone is its session
+  open high low close volume
+  symbol, interval   optional; must agree with the flags
+  session_date, adjustment   optional; adjustment names what earlier prices were restated for (none)
+"""
+FACTS = """layouts, recognised by the header:
+  our own             symbol,kind,key,known_at and, where wanted, value,unit,text,period,source,effective_on
+      kind            fundamental, news, macro, alternative, split (new shares per old), dividend (cash per share)
+      symbol          * is every symbol
+      known_at        when it became public, with an offset; of a date alone its end counts, in the market's zone;
+                      may be empty for a split or a dividend: the open of the session effective_on
+  SEC companyfacts    symbol,concept,unit,period_start,period_end,value,accession,form,filed
+  SEC submissions     symbol,accessionNumber,acceptanceDateTime,form,reportDate
+  Polygon quarterly   symbol,period_start,period_end,filing_date,acceptance_datetime,item,value,unit
+  news                symbol,published_at,title and, where there, description,source,url
+  dated events        symbol,date,title
+  dividends           ticker,cash_amount,ex_dividend_date and, where there, declaration_date,dividend_type
+  splits              ticker,execution_date,split_from,split_to
+"""
+SYMBOL = re.compile(r"[A-Za-z0-9^][A-Za-z0-9.^=/:_-]{0,39}")
+AS_WRITTEN = argparse.RawDescriptionHelpFormatter
+EXIT = "exit codes: 0 good; 1 the feed failed; 2 wrong use or data, and nothing was stored\n"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; the value is its exit code."""
+    options = build_parser().parse_args(flags(sys.argv[1:] if argv is None else argv))
+    return enter(lambda: _ingest(options))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.ingest",
+        description=__doc__,
+        epilog=EXIT,
+        formatter_class=AS_WRITTEN,
+        allow_abbrev=False,
+    )
+    ways = parser.add_subparsers(dest="way", required=True, metavar="csv|facts|sample|binance|yahoo")
+    bars = _way(ways, "csv", "bars out of a CSV file, plain or gzip", BARS)
+    bars.add_argument("file", type=Path)
+    _add_series(bars)
+    facts = _way(ways, "facts", "facts out of a CSV file, plain or gzip", FACTS)
+    facts.add_argument("file", type=Path)
+    for each in (bars, facts):
+        each.add_argument("--market", metavar="CALENDAR", help="24/7, XNYS, CMES, …; inferred if not given")
+        each.add_argument(
+            "--rename", nargs=2, action="append", default=[], metavar=("A", "B"), help="the file's symbol A is our B"
+        )
+        each.add_argument("--synthetic", action="store_true", help="mark the rows as made up; backtests refuse them")
+    _way(ways, "sample", "S&P 500 and Nasdaq daily bars, VIX and WTI as facts: real, offline, 1999 to 2018")
+    for name, help_text in (("binance", "spot bars from Binance"), ("yahoo", "bars from Yahoo Finance")):
+        feed = _way(ways, name, help_text, "needs: pip install -r requirements-feeds.txt\n")
+        _add_series(feed)
+        feed.add_argument("--start", "--start_date", required=True, metavar="DAY", help="first day, YYYY-MM-DD")
+        feed.add_argument("--end", "--end_date", required=True, metavar="DAY", help="last day, included")
+        if name == "binance":
+            feed.add_argument("--host", default="api.binance.com", help="another host that speaks Binance's API")
+    return parser
+
+
+def _way(
+    ways: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str, more: str = ""
+) -> argparse.ArgumentParser:
+    epilog = f"{more}\n{EXIT}".lstrip()
+    way = ways.add_parser(
+        name, help=about, description=about, epilog=epilog, formatter_class=AS_WRITTEN, allow_abbrev=False
+    )
+    way.add_argument("--database", metavar="URL", help="default $DATABASE_URL, else an embedded PostgreSQL")
+    way.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
+    return way
+
+
+def _add_series(way: argparse.ArgumentParser) -> None:
+    way.add_argument("--symbol", required=True, metavar="S", help="e.g. BTCUSDT, AAPL, CL=F")
+    way.add_argument("--interval", required=True, metavar="I", help=f"length of a bar: {', '.join(Interval)}")
+
+
+def _ingest(options: argparse.Namespace) -> int:
+    _check(options)
+    # Heavy imports wait until the flags are known to be good: --help and a typo answer at once.
+    from scripts.ingest_work import ingest  # noqa: PLC0415
+
+    return ingest(options, settings(), SystemClock())
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Turns words into values, in place. Raises UsageError in one line."""
+    if "symbol" in options:
+        if not SYMBOL.fullmatch(options.symbol):
+            raise UsageError(f"--symbol {options.symbol!r} is no symbol; write it like BTCUSDT, AAPL or CL=F")
+        options.interval = Interval.parse(options.interval)
+    if "start" in options:
+        options.start, options.end = parse_day(options.start, "--start"), parse_day(options.end, "--end")
+        if options.end < options.start:
+            raise UsageError(f"--end {options.end} lies before --start {options.start}")
+    if "file" in options:
+        if not options.file.is_file():
+            raise UsageError(f"there is no file {options.file}")
+        options.rename = dict(options.rename)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

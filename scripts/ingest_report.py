@@ -1,0 +1,50 @@
+"""What an ingest did and what is odd about the data, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from data.model.escape import escape_line
+from data.model.instants import show
+from data.model.market import Finding, IngestReport
+from data.sources.series import Watch, unwatched
+
+
+@contextmanager
+def watching() -> Iterator[Watch]:
+    """Shows on a terminal what goes on; quiet elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield unwatched
+        return
+    with console.status("opening the database") as status:
+        yield lambda words: status.update(Text(escape_line(words)))
+
+
+def show_report(console: Console, report: IngestReport) -> None:
+    """One headline, then a line for each finding. What a file said is shown escaped."""
+    span = f", {show(report.first)} to {show(report.last)}" if report.first and report.last else ""
+    headline = (
+        f"{report.symbol}: {report.rows_read:,} rows read, {report.rows_new:,} new, "
+        f"{report.rows_corrected:,} corrections{span} ({report.source})"
+    )
+    console.print(Text(escape_line(headline), style="bold"), soft_wrap=True)
+    if not report.findings:
+        console.print("  nothing odd found")
+        return
+    table = Table(box=None, show_header=False, padding=(0, 0, 0, 2))
+    for finding in report.findings:
+        table.add_row(*_cells(finding))
+    console.print(table)
+
+
+def _cells(finding: Finding) -> tuple[Text, Text, Text]:
+    style = "yellow" if finding.severity == "warning" else ""
+    examples = f" [{'; '.join(finding.examples)}{'; …' if finding.count > len(finding.examples) else ''}]"
+    words = finding.message + (examples if finding.examples else "")
+    return Text(finding.severity, style=style), Text(f"{finding.count:,}"), Text(escape_line(words))
