@@ -19,7 +19,7 @@ from data.model.decisions import Decision, DecisionStatus
 from data.model.errors import RunIncomplete
 from data.model.market import Bar, Fact, FactKind
 from data.model.protocols import Broker, Journal, Ledger
-from data.model.trading import Book, EquityRow, Fill, Order, Purpose
+from data.model.trading import Book, EquityRow, Fill, Order, Purpose, Trade
 
 
 class Session(Protocol):
@@ -47,7 +47,8 @@ class Tape:
     equity: list[EquityRow] = field(default_factory=list)
     benchmark: list[EquityRow] = field(default_factory=list)
     benchmark_fills: list[Fill] = field(default_factory=list)
-    last_bars: dict[str, Bar] = field(default_factory=dict)
+    trades: list[Trade] = field(default_factory=list)
+    bars: int = 0
 
     @property
     def failed(self) -> int:
@@ -72,7 +73,6 @@ class Loop:
     tape: Tape = field(default_factory=Tape)
     _seen: Counter[str] = field(default_factory=Counter)
     _streak: int = 0
-    _trades: int = 0
 
     def run(self, steps: Iterable[Step]) -> Tape:
         """Plays every step. Raises RunIncomplete after `max_failures` failed decisions in a row."""
@@ -94,7 +94,7 @@ class Loop:
             self.journal.append("bar", {"symbol": symbol, "bar": bar})
             self.tape.fills += self._fill(self.account, bar, self.journal)
             self.tape.benchmark_fills += self._fill(self.benchmark, bar, None)
-            self.tape.last_bars[symbol] = bar
+            self.tape.bars += 1
 
     def _apply_actions(self, symbol: str, bar: Bar) -> None:
         waiting = self.actions.get(symbol, [])
@@ -123,10 +123,9 @@ class Loop:
         held = self.benchmark.ledger.mark(step.bars, step.at)
         self.tape.equity.append(row)
         self.tape.benchmark.append(held)
-        trades = self.account.ledger.trades()
-        for trade in trades[self._trades :]:
+        for trade in self.account.ledger.trades()[len(self.tape.trades) :]:
             self.journal.append("trade", _body(trade))
-        self._trades = len(trades)
+            self.tape.trades.append(trade)
         opened = next(iter(step.bars.values())).open_time
         self.journal.append("equity", {**_body(row), "bar_open_time": opened, "benchmark": held.equity})
 

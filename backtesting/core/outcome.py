@@ -1,19 +1,20 @@
-"""What a run came to: its result digest and the summary that commands print.
-
-`result_digest` is SHA-256 over the canonical JSON of the question, the digest of the data it read and what followed:
-decisions (a failure by its reason code), fills and equity. Nothing that depends on the machine, the server or the
-clock is in it, so equal questions to a model that answers equally give equal digests.
-"""
+"""What a run came to: the summary that commands print, and the records that end its journal."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from pathlib import Path
 
-from backtesting.core.loop import Tape
-from data.model.canonical import Json, digest, to_json
-from data.model.decisions import Decision
-from data.model.question import Question
+from agents.llm.channel import Totals
+from backtesting.accounting.annualisation import periods_per_year
+from backtesting.accounting.metrics import Metrics, metrics
+from backtesting.audit.renderings import write_renderings
+from backtesting.core.preparation import Prepared
+from backtesting.core.run import Ending, Tally
+from data.model.canonical import Json, to_json
+from data.model.errors import RunIncomplete
+from data.model.protocols import Journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +59,85 @@ class Summary:
         return body
 
 
-def result_digest(question: Question, data_digest: str, tape: Tape) -> str:
-    """SHA-256, lower-case hex."""
-    return digest(
+@dataclass(frozen=True)
+class Result:
+    """A run that is over, before anybody has summed it up."""
+
+    prepared: Prepared
+    ending: Ending
+    tally: Tally
+    totals: Totals
+    note: str
+    wall_s: float
+
+    def metrics(self) -> Metrics | None:
+        """The run's numbers against buy and hold over the same bars; None before the first bar."""
+        tape, question = self.ending.tape, self.prepared.question
+        if not tape.equity:
+            return None
+        calendar = self.prepared.instruments[question.symbols[0]].calendar
+        return metrics(
+            tape.equity,
+            tape.trades,
+            tape.fills,
+            initial_cash=question.initial_cash,
+            periods_per_year=periods_per_year(calendar, question.interval),
+            benchmark=tape.benchmark,
+        )
+
+    def summary(self, run_id: str, folder: Path, log: Path) -> Summary:
+        """The run in numbers."""
+        tape, numbers = self.ending.tape, self.metrics()
+        return Summary(
+            run_id=run_id,
+            run_dir=str(folder),
+            status=self.ending.status,
+            reason=self.ending.reason,
+            model=self.note.removeprefix("model: "),
+            result_digest=self.ending.digest,
+            bars=tape.bars,
+            decisions=len(tape.decisions),
+            failed=tape.failed,
+            failures=dict(self.tally.failures),
+            replies=self.tally.replies,
+            replies_traced=self.tally.traced,
+            fills=len(tape.fills),
+            trades=len(tape.trades),
+            final_equity=tape.equity[-1].equity if tape.equity else None,
+            total_return=numbers.total_return if numbers else None,
+            buy_and_hold_return=numbers.buy_and_hold_return if numbers else None,
+            costs_paid=sum((fill.commission + fill.slippage for fill in tape.fills), Decimal(0)),
+            calls=self.totals.calls,
+            retries=self.totals.retries,
+            input_tokens=self.totals.input_tokens,
+            output_tokens=self.totals.output_tokens,
+            cost_usd=self.totals.cost_usd,
+            wall_s=round(self.wall_s, 3),
+            report=str(folder / "report.html"),
+            communications_log=str(log),
+            warnings=self.prepared.warnings,
+        )
+
+
+def end(journal: Journal, folder: Path, result: Result, summary: Summary) -> None:
+    """The last records: the summary, and the digest of each file made from the log. Raises RunIncomplete."""
+    journal.append(
+        "run.end",
         {
-            "question": question,
-            "data": data_digest,
-            "decisions": [_decision(decision) for decision in tape.decisions],
-            "fills": tape.fills,
-            "equity": tape.equity,
-        }
+            "status": summary.status,
+            "reason": summary.reason,
+            "result_digest": summary.result_digest,
+            "summary": replace(summary, run_dir=".", report="report.html", communications_log="agent_comms.log"),
+            "metrics": result.metrics(),
+        },
     )
-
-
-def _decision(decision: Decision) -> Json:
-    body = to_json(decision)
-    assert isinstance(body, dict)
-    body["failure"] = None if decision.failure is None else decision.failure.reason.value
-    return body
+    journal.sync()
+    try:
+        rendered = write_renderings(folder)
+    except OSError as error:
+        raise RunIncomplete(
+            f"the log in {folder} is whole, but its report could not be written ({error.strerror or error}); "
+            f"make room, then: python -m scripts.report {folder}"
+        ) from error
+    journal.append("rendered", {"files": rendered})
+    journal.sync()

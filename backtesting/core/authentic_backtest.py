@@ -1,0 +1,50 @@
+"""The main job: agents decide bar by bar over real data, and everything they said is kept.
+
+    python -m backtesting.core.authentic_backtest --sample --model rules
+
+It observes its own process: a patch made in another `python -c` would see nothing of it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+from dotenv import dotenv_values
+
+from backtesting.core.arguments import ROOT, Settings, read_arguments
+from data.model.errors import AgentraderError, JournalBroken
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; the value is its exit code."""
+    environ = {name: value for name, value in dotenv_values(ROOT / ".env").items() if value} | dict(os.environ)
+    words = sys.argv[1:] if argv is None else list(argv)
+    try:
+        return _run(read_arguments(words, environ), environ)
+    except (AgentraderError, JournalBroken) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _run(settings: Settings, environ: Mapping[str, str]) -> int:
+    # Heavy imports wait until the flags are known to be good: --help and a typo answer at once.
+    from backtesting.core.job import Job  # noqa: PLC0415
+    from orchestration.compose import SystemClock  # noqa: PLC0415
+
+    job = Job(settings, environ, _run_id(settings), ROOT, time.monotonic, time.sleep, SystemClock())
+    return job.run(sys.stdout, sys.stderr)
+
+
+def _run_id(settings: Settings) -> str:
+    now = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    name = "-".join(settings.symbols[:3]) + ("-more" if len(settings.symbols) > 3 else "")
+    safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)
+    return f"{now}-{safe}-{settings.interval}-{secrets.token_hex(3)}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""The only place where a session's parts are chosen and wired."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from agents.brief import Brief
+from agents.group_chat import Discussion, Table, discuss
+from agents.llm.channel import Channel
+from agents.llm.models import ModelSpec, api_key, resolve_model
+from agents.prompt_files import Prompt
+from agents.roster import Seat
+from data.model.decisions import Abstention, Decision, Opinion, Role
+from data.model.errors import UsageError
+from data.model.market import Instrument, MarketView
+from data.model.protocols import Journal
+from data.model.question import Question
+from data.model.trading import Book
+from data.store.store import Store
+from data.view import build_market_view
+from orchestration.decision_session import DecisionSession
+from orchestration.policy.decide import decide
+
+
+class SystemClock:
+    """The wall clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Who decides: the model, its key and the prompt of each seat."""
+
+    models: Mapping[Role, ModelSpec]
+    prompts: Mapping[Role, Prompt]
+    keys: Mapping[ModelSpec, str]
+
+    @property
+    def note(self) -> str:
+        """What every log, report and metric says of who answered."""
+        names = sorted({spec.shown for spec in self.models.values()})
+        return f"model: {', '.join(f'{name}{_NOT_A_MODEL.get(name, str())}' for name in names)}"
+
+
+_NOT_A_MODEL = {"rules": " (built-in, not a language model)"}
+
+
+def choose_models(
+    model: str, per_agent: Mapping[str, str], base_url: str | None, environ: Mapping[str, str]
+) -> tuple[dict[Role, ModelSpec], dict[ModelSpec, str]]:
+    """Who answers in each seat, and with which key. Raises UsageError for an unknown seat or model, or no key."""
+    unknown = set(per_agent) - {role.value for role in Role}
+    if unknown:
+        seats = ", ".join(role.value for role in Role)
+        raise UsageError(f"--agent_model {sorted(unknown)[0]}: the agents are {seats}")
+    models = {role: resolve_model(per_agent.get(role.value, model), base_url) for role in Role}
+    return models, {spec: api_key(spec, environ) for spec in models.values()}
+
+
+def compose_session(
+    question: Question,
+    panel: Panel,
+    *,
+    store: Store,
+    instruments: Mapping[str, Instrument],
+    channel: Channel,
+    journal: Journal,
+    run_id: str,
+) -> DecisionSession:
+    """A session over the store's market data whose agents speak through `channel`."""
+    seats = tuple(Seat(role, panel.models[role], panel.prompts[role]) for role in Role)
+    table = Table(seats, channel, journal, panel.keys, question.temperature, question.seed)
+
+    def look(symbol: str, as_of: datetime) -> MarketView:
+        return build_market_view(store, symbol, question.interval, as_of, question.lookback)
+
+    def talk(opening: Brief, book_text: str, slot_prefix: str) -> Discussion:
+        return discuss(table, opening, book_text, slot_prefix)
+
+    def conclude(view: MarketView, book: Book, answers: Mapping[Role, Opinion | Abstention]) -> Decision:
+        return decide(
+            view.symbol,
+            view.as_of,
+            answers,
+            question.protocol,
+            book,
+            view.price,
+            instruments[view.symbol],
+            question.limits,
+            question.costs,
+        )
+
+    return DecisionSession(look, talk, conclude, journal, run_id)
