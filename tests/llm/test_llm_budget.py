@@ -1,0 +1,194 @@
+"""Counting and the budget: exact in Decimal, under threads too; what may not be paid is not sent."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal as D
+from typing import Any
+
+import fault_server as faults
+import openai
+import pytest
+import wire
+from agents.llm.meter import Meter, Totals
+from agents.llm.models import resolve_model
+from agents.llm.prices import Price, PriceList, Tokens
+from data.model.errors import BudgetExhausted, UsageError
+from hypothesis import given
+from hypothesis import strategies as st
+
+ONE_CALL = D("0.0035")  # 1000 tokens in at $2.50 a million, 100 out at $10
+
+
+def server(*script: faults.Step, **options: Any) -> faults.FaultServer:
+    return faults.FaultServer(script, answer=lambda _: "{}", **options)
+
+
+def exhausted(line: wire.Wire) -> BudgetExhausted:
+    with pytest.raises(openai.APIConnectionError) as error:
+        line.ask()
+    assert isinstance(error.value.__cause__, BudgetExhausted)
+    return error.value.__cause__
+
+
+def test_what_was_asked_and_paid_is_counted() -> None:
+    with server(faults.status(500), faults.empty) as provider:
+        line = wire.Wire(wire.at(provider.base_url))
+        with pytest.raises(openai.APIError):
+            line.ask()
+        line.ask()
+    assert line.channel.totals == Totals(2, 1, 2000, 200, 2 * ONE_CALL)
+    assert [body["cost_usd"] for body in line.bodies("llm.response")] == [None, "0.0035", "0.0035"]
+    assert line.turn.exchange is not None
+    assert line.turn.exchange.cost_usd == ONE_CALL
+
+
+def test_an_unknown_price_is_no_zero() -> None:
+    with server() as provider:
+        line = wire.Wire(wire.at(provider.base_url, "openai/house-model"))
+        line.ask()
+    assert line.channel.totals.cost_usd is None
+    assert line.bodies("llm.response")[0]["cost_usd"] is None
+
+
+def test_an_answer_without_a_count_of_tokens_has_no_price() -> None:
+    body = b'{"model": "gpt-4o", "choices": [{"finish_reason": "stop", "message": {"content": "{}"}}]}'
+    with server(faults.raw(body)) as provider:
+        line = wire.Wire(wire.at(provider.base_url))
+        line.ask()
+    assert line.channel.totals.cost_usd is None
+
+
+def test_the_user_s_own_price_counts_before_the_list() -> None:
+    own = {"openai/house-model": Price(D(10), D(20)), "openai/gpt-4o": Price(D(1), D(1))}
+    prices = PriceList(own)
+    assert prices.cost(resolve_model("openai/house-model"), Tokens(1000, 100), wire.AT) == D("0.012")
+    assert prices.cost(resolve_model("openai/gpt-4o"), Tokens(1000, 0), wire.AT) == D("0.001")
+
+
+@pytest.mark.parametrize("name", ["rules", "ollama/llama3"])
+def test_what_runs_here_is_free(name: str) -> None:
+    assert PriceList().cost(resolve_model(name), Tokens(10**6, 10**6), wire.AT) == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "openai/gpt-4o",
+        "anthropic/claude-sonnet-4-5",
+        "gemini/gemini-2.5-flash",
+        "openrouter/anthropic/claude-3.5-sonnet",
+    ],
+)
+def test_every_provider_has_a_list(name: str) -> None:
+    cost = PriceList().cost(resolve_model(name), Tokens(1000, 100), wire.AT)
+    assert cost is not None
+    assert cost > 0
+
+
+def test_cached_tokens_are_cheaper_and_nonsense_is_bounded() -> None:
+    prices, spec = PriceList(), resolve_model("openai/gpt-4o")
+    assert prices.cost(spec, Tokens(1000, 0, 1000), wire.AT) == D("0.00125")
+    assert prices.cost(spec, Tokens(1000, 0, 10**9), wire.AT) == D("0.00125")
+
+
+def test_a_budget_with_an_unknown_price_is_refused_before_any_call() -> None:
+    line = wire.Wire(wire.at("http://127.0.0.1:9/v1", "openai/house-model"), budget_usd=D(1))
+    with pytest.raises(UsageError, match=r"price of openai/house-model is not known.*--budget_usd"):
+        line.channel.admit(line.spec)
+    with pytest.raises(UsageError):
+        line.ask()
+
+
+def test_a_call_that_could_exceed_the_budget_is_not_sent() -> None:
+    with server() as provider:
+        line = wire.Wire(wire.at(provider.base_url), budget_usd=D("0.048"))
+        line.ask()  # at most 0.0418, in fact 0.0035
+        line.ask()
+        assert "$0.048 is used up: $0.0070 spent" in str(exhausted(line))
+    assert len(provider.received) == 2
+    assert len(line.records("llm.request")) == 2
+    assert line.channel.totals.calls == 2
+
+
+def test_a_retry_needs_budget_too() -> None:
+    with server(faults.torn_body) as provider:
+        line = wire.Wire(wire.at(provider.base_url), budget_usd=D("0.05"))
+        assert "$0.04" in str(exhausted(line))
+    assert len(provider.received) == 1
+    assert line.channel.totals.possibly_paid == 1
+
+
+def test_what_was_refused_costs_nothing() -> None:
+    with server(*[faults.status(429)] * 3) as provider:
+        line = wire.Wire(wire.at(provider.base_url), budget_usd=D("0.05"))
+        line.ask()
+    assert line.channel.totals.cost_usd == ONE_CALL
+
+
+def test_a_free_model_passes_any_budget() -> None:
+    with server() as provider:
+        line = wire.Wire(wire.at(provider.base_url, "ollama/llama3"), budget_usd=D(0))
+        line.ask()
+    assert line.channel.totals.cost_usd == 0
+
+
+@given(st.lists(st.tuples(st.decimals("0", "0.4", places=3), st.decimals("0", "1", places=3)), max_size=20))
+def test_the_budget_holds_as_long_as_no_call_costs_more_than_its_worst(calls: list[tuple[D, D]]) -> None:
+    meter = Meter(D(1))
+    paid = D(0)
+    for worst, share in calls:
+        try:
+            meter.reserve(worst, again=False)
+        except BudgetExhausted:
+            assert paid + worst > 1
+            continue
+        meter.settle(worst, None, worst * share)
+        paid += worst * share
+    assert paid <= 1
+    assert meter.totals.cost_usd == paid
+
+
+def test_threads_never_overdraw_together() -> None:
+    meter, gate, passed = Meter(D(10)), threading.Barrier(16), []
+
+    def spend(_number: int) -> None:
+        gate.wait()
+        for _ in range(50):
+            try:
+                meter.reserve(D("0.5"), again=False)
+            except BudgetExhausted:
+                continue
+            meter.settle(D("0.5"), Tokens(1, 1), D("0.1"))
+            passed.append(1)
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(spend, range(16)))
+    assert meter.totals.cost_usd == D("0.1") * len(passed) <= 10
+    assert meter.totals.calls == meter.totals.input_tokens == len(passed)
+
+
+def test_one_channel_serves_many_threads() -> None:
+    with server(*[faults.status(500)] * 5) as provider:
+        line = wire.Wire(wire.at(provider.base_url))
+
+        def ask(number: int) -> str:
+            mine = wire.Wire.__new__(wire.Wire)
+            mine.__dict__.update(line.__dict__)
+            mine.turn = wire.Turn(f"slot/{number}", "Technical_Analyst", line.spec)
+            said = mine.ask()
+            assert mine.turn.exchange is not None
+            request, response = (line.journal.records[seq] for seq in _seqs(mine))
+            assert request.slot == response.slot == f"slot/{number}"
+            assert response.caused_by == (request.seq,)
+            return said
+
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(ask, range(40))) == ["{}"] * 40
+    assert line.channel.totals == Totals(40, 5, 40_000, 4_000, 40 * ONE_CALL)
+
+
+def _seqs(line: wire.Wire) -> tuple[int, int]:
+    assert line.turn.exchange is not None
+    return line.turn.exchange.request_seq, line.turn.exchange.response_seq
