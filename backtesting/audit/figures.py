@@ -102,7 +102,7 @@ def tiles(story: Story) -> list[Figure]:
     """The figures that a trader asks for first."""
     total = sums(story)
     ahead = total.rate - total.benchmark_rate
-    failed = sum(s.decision is not None and s.decision.value.failure is not None for s in story.sessions)
+    failed = _failures(story)
     won = sum(trade.profit > 0 for _, trade in story.trades)
     replies = [event for session in story.sessions for event in session.events if isinstance(event, Reply)]
     traced = sum(reply.traced for reply in replies)
@@ -113,7 +113,7 @@ def tiles(story: Story) -> list[Figure]:
         Figure("Deepest fall", percent(total.drawdown), f"holding: {percent(total.benchmark_drawdown)}"),
         Figure("Closed trades", str(len(story.trades)), f"{won} with a profit" if story.trades else "none yet"),
         Figure("Costs paid", money(costs), f"{percent(float(costs / total.initial), sign=False)} of the first capital"),
-        Figure("Decisions", f"{len(story.sessions):,}", f"{failed} failed", "bad" if failed else ""),
+        Figure("Decisions", f"{len(story.sessions):,}", failed, "bad" if failed != "none failed" else ""),
         Figure(
             "Replies traced",
             f"{traced:,} of {len(replies):,}",
@@ -240,6 +240,16 @@ def _made(rate: float) -> str:
     if abs(rate) < 0.00005:
         return "made nothing"
     return f"{'made' if rate > 0 else 'lost'} {abs(rate) * 100:.2f}{GAP}%"
+
+
+def _failures(story: Story) -> str:
+    """`3 failed: 2 truncated, 1 timeout`."""
+    failures = [s.decision.value.failure for s in story.sessions if s.decision]
+    reasons = Counter(failure.reason.value for failure in failures if failure)
+    if not reasons:
+        return "none failed"
+    named = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in sorted(reasons.items()))
+    return f"{reasons.total():,} failed: {named}"
 
 
 def _tone(rate: float) -> str:

@@ -23,6 +23,7 @@ from backtesting.audit.story import Story
 from data.model.canonical import Json, decimal_text
 from data.model.escape import escape_line
 from data.model.instants import show
+from data.model.market import Fact, FactKind
 from data.model.trading import Trade
 
 ASSETS = Path(__file__).parent / "assets"
@@ -71,6 +72,7 @@ def _context(story: Story) -> dict[str, object]:
         "costs": figures.costs(story),
         "agents": figures.agents(story),
         "trades": list(_trades(story)),
+        "actions": [_action(seq, action) for seq, action in story.actions],
         "settings": list(_settings(story)),
         "provenance": list(_provenance(story)),
         "end_record": story.end.seq if story.end else None,
@@ -107,6 +109,12 @@ def _trade(trade: Trade, digits: int) -> dict[str, object]:
         "reason": trade.reason.value,
         "tone": "good" if trade.profit > 0 else "bad",
     }
+
+
+def _action(seq: int, action: Fact) -> Figure:
+    value = decimal_text(action.value) if action.value is not None else "?"
+    meant = "new shares for one old" if action.kind is FactKind.SPLIT else f"{action.unit or 'cash'} a share"
+    return Figure(f"{action.symbol}, {action.effective_on}", f"{action.kind.value}: {value} {meant}", f"record {seq}")
 
 
 def _settings(story: Story) -> Iterator[Figure]:

@@ -117,6 +117,17 @@ def test_a_run_without_a_bar_has_a_page_too(tmp_path: Path) -> None:
     assert "10,000.00 became 10,000.00 USDT" in (folder / "report.html").read_text()
 
 
+def test_splits_and_dividends_are_shown(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "split", Plan({"BTCUSDT": spot("BTCUSDT")}, bars=5))
+    fact = {"symbol": "BTCUSDT", "kind": "split", "key": "split", "known_at": "2025-03-01T00:00:00Z", "source": "s"}
+    action = {**fact, "value": "10", "effective_on": "2025-03-01"}
+    log = (folder / "log.jsonl").read_text().splitlines()
+    record = {**json.loads(log[-1]), "kind": "action", "body": action}
+    (folder / "log.jsonl").write_text("\n".join([*log[:-1], json.dumps(record), log[-1]]) + "\n")
+    write_renderings(folder)
+    assert "split: 10 new shares for one old" in (folder / "report.html").read_text()
+
+
 def test_a_link_in_a_received_folder_directs_no_write(tmp_path: Path, run_dir: Path) -> None:
     outside = tmp_path / "precious"
     outside.write_text("mine")

@@ -105,7 +105,7 @@ def test_the_figures_read_without_javascript(run_dir: Path) -> None:
         "10,000.00 became",
         "Buy-and-hold over the same bars lost",
         "956 of 956",
-        "2 failed",
+        "2 failed: 2 truncated",
         "Costs paid",
         "Result digest",
         "TradingView Lightweight Charts",

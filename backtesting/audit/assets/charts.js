@@ -152,11 +152,12 @@ function equityLegend(time) {
     element('b', {}, number(held, 2)), ` (${percent(-heldBelow)})`);
 }
 
-function follow(source, target, series, valueAt, legend) {
+function follow(source, target, series, valueAt) {
   source.subscribeCrosshairMove((param) => {
-    legend(param.time ?? null, param.hoveredObjectId);
-    const value = param.time === undefined ? undefined : valueAt(param.time);
     if (!param.sourceEvent) return; // moved by the other chart
+    priceLegend(param.time ?? null, param.hoveredObjectId);
+    equityLegend(param.time ?? null);
+    const value = param.time === undefined ? undefined : valueAt(param.time);
     if (value === undefined) target.clearCrosshairPosition();
     else target.setCrosshairPosition(value, param.time, series);
   });
@@ -189,6 +190,7 @@ function showBar(decision) {
   }
   priceChart.setCrosshairPosition(bar[4], decision.time, candles);
   priceLegend(decision.time);
+  equityLegend(decision.time);
 }
 
 equityLine.setData(run.equity.map(([time, value]) => ({ time, value })));
@@ -202,8 +204,8 @@ showSymbol(0);
 equityLegend(null);
 priceChart.timeScale().fitContent();
 equityChart.timeScale().fitContent();
-follow(priceChart, equityChart, equityLine, (time) => equityAt.get(time)?.[1], priceLegend);
-follow(equityChart, priceChart, candles, (time) => barAt.get(time)?.[4], equityLegend);
+follow(priceChart, equityChart, equityLine, (time) => equityAt.get(time)?.[1]);
+follow(equityChart, priceChart, candles, (time) => barAt.get(time)?.[4]);
 moveTogether(priceChart, equityChart);
 moveTogether(equityChart, priceChart);
 priceChart.subscribeClick((param) => {
