@@ -7,14 +7,15 @@ from typing import Any
 import openai
 import pytest
 import wire
-from agents.llm.turn import current_turn
 from aimock import aimock, needs_node
 from autogen import ConversableAgent
+
+from agents.llm.turn import current_turn
 from data.model.decisions import FailureReason as Reason
 
 pytestmark = [pytest.mark.node, needs_node]
 
-ANSWER = '{"action": "BUY", "confidence": 0.75, "reasons": ["ça monte – 価格 \\" `"]}'
+ANSWER = '{"action": "BUY", "confidence": 0.75, "reasons": ["ça monte, 価格 \\" `"]}'
 SCHEMA = {
     "type": "object",
     "properties": {"action": {"type": "string"}},

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from decimal import Decimal as D
+from decimal import Decimal
 from typing import Any
 
 import fault_server as faults
 import openai
 import pytest
 import wire
+from hypothesis import given
+from hypothesis import strategies as st
+
 from agents.llm.meter import Meter, Totals
 from agents.llm.models import resolve_model
 from agents.llm.prices import Price, PriceList, Tokens
 from data.model.errors import BudgetExhausted, UsageError
-from hypothesis import given
-from hypothesis import strategies as st
 
-ONE_CALL = D("0.0035")  # 1000 tokens in at $2.50 a million, 100 out at $10
+ONE_CALL = Decimal("0.0035")  # 1000 tokens in at $2.50 a million, 100 out at $10
 
 
 def server(*script: faults.Step, **options: Any) -> faults.FaultServer:
@@ -61,10 +62,10 @@ def test_an_answer_without_a_count_of_tokens_has_no_price() -> None:
 
 
 def test_the_user_s_own_price_counts_before_the_list() -> None:
-    own = {"openai/house-model": Price(D(10), D(20)), "openai/gpt-4o": Price(D(1), D(1))}
+    own = {"openai/house-model": Price(Decimal(10), Decimal(20)), "openai/gpt-4o": Price(Decimal(1), Decimal(1))}
     prices = PriceList(own)
-    assert prices.cost(resolve_model("openai/house-model"), Tokens(1000, 100), wire.AT) == D("0.012")
-    assert prices.cost(resolve_model("openai/gpt-4o"), Tokens(1000, 0), wire.AT) == D("0.001")
+    assert prices.cost(resolve_model("openai/house-model"), Tokens(1000, 100), wire.AT) == Decimal("0.012")
+    assert prices.cost(resolve_model("openai/gpt-4o"), Tokens(1000, 0), wire.AT) == Decimal("0.001")
 
 
 @pytest.mark.parametrize("name", ["rules", "ollama/llama3"])
@@ -89,12 +90,12 @@ def test_every_provider_has_a_list(name: str) -> None:
 
 def test_cached_tokens_are_cheaper_and_nonsense_is_bounded() -> None:
     prices, spec = PriceList(), resolve_model("openai/gpt-4o")
-    assert prices.cost(spec, Tokens(1000, 0, 1000), wire.AT) == D("0.00125")
-    assert prices.cost(spec, Tokens(1000, 0, 10**9), wire.AT) == D("0.00125")
+    assert prices.cost(spec, Tokens(1000, 0, 1000), wire.AT) == Decimal("0.00125")
+    assert prices.cost(spec, Tokens(1000, 0, 10**9), wire.AT) == Decimal("0.00125")
 
 
 def test_a_budget_with_an_unknown_price_is_refused_before_any_call() -> None:
-    line = wire.Wire(wire.at("http://127.0.0.1:9/v1", "openai/house-model"), budget_usd=D(1))
+    line = wire.Wire(wire.at("http://127.0.0.1:9/v1", "openai/house-model"), budget_usd=Decimal(1))
     with pytest.raises(UsageError, match=r"price of openai/house-model is not known.*--budget_usd"):
         line.channel.admit(line.spec)
     with pytest.raises(UsageError):
@@ -103,7 +104,7 @@ def test_a_budget_with_an_unknown_price_is_refused_before_any_call() -> None:
 
 def test_a_call_that_could_exceed_the_budget_is_not_sent() -> None:
     with server() as provider:
-        line = wire.Wire(wire.at(provider.base_url), budget_usd=D("0.048"))
+        line = wire.Wire(wire.at(provider.base_url), budget_usd=Decimal("0.048"))
         line.ask()  # at most 0.0418, in fact 0.0035
         line.ask()
         assert "$0.048 is used up: $0.0070 spent" in str(exhausted(line))
@@ -114,7 +115,7 @@ def test_a_call_that_could_exceed_the_budget_is_not_sent() -> None:
 
 def test_a_retry_needs_budget_too() -> None:
     with server(faults.torn_body) as provider:
-        line = wire.Wire(wire.at(provider.base_url), budget_usd=D("0.05"))
+        line = wire.Wire(wire.at(provider.base_url), budget_usd=Decimal("0.05"))
         assert "$0.04" in str(exhausted(line))
     assert len(provider.received) == 1
     assert line.channel.totals.possibly_paid == 1
@@ -122,22 +123,22 @@ def test_a_retry_needs_budget_too() -> None:
 
 def test_what_was_refused_costs_nothing() -> None:
     with server(*[faults.status(429)] * 3) as provider:
-        line = wire.Wire(wire.at(provider.base_url), budget_usd=D("0.05"))
+        line = wire.Wire(wire.at(provider.base_url), budget_usd=Decimal("0.05"))
         line.ask()
     assert line.channel.totals.cost_usd == ONE_CALL
 
 
 def test_a_free_model_passes_any_budget() -> None:
     with server() as provider:
-        line = wire.Wire(wire.at(provider.base_url, "ollama/llama3"), budget_usd=D(0))
+        line = wire.Wire(wire.at(provider.base_url, "ollama/llama3"), budget_usd=Decimal(0))
         line.ask()
     assert line.channel.totals.cost_usd == 0
 
 
 @given(st.lists(st.tuples(st.decimals("0", "0.4", places=3), st.decimals("0", "1", places=3)), max_size=20))
-def test_the_budget_holds_as_long_as_no_call_costs_more_than_its_worst(calls: list[tuple[D, D]]) -> None:
-    meter = Meter(D(1))
-    paid = D(0)
+def test_the_budget_holds_as_long_as_no_call_costs_more_than_its_worst(calls: list[tuple[Decimal, Decimal]]) -> None:
+    meter = Meter(Decimal(1))
+    paid = Decimal(0)
     for worst, share in calls:
         try:
             meter.reserve(worst, again=False)
@@ -151,21 +152,21 @@ def test_the_budget_holds_as_long_as_no_call_costs_more_than_its_worst(calls: li
 
 
 def test_threads_never_overdraw_together() -> None:
-    meter, gate, passed = Meter(D(10)), threading.Barrier(16), []
+    meter, gate, passed = Meter(Decimal(10)), threading.Barrier(16), []
 
     def spend(_number: int) -> None:
         gate.wait()
         for _ in range(50):
             try:
-                meter.reserve(D("0.5"), again=False)
+                meter.reserve(Decimal("0.5"), again=False)
             except BudgetExhausted:
                 continue
-            meter.settle(D("0.5"), Tokens(1, 1), D("0.1"))
+            meter.settle(Decimal("0.5"), Tokens(1, 1), Decimal("0.1"))
             passed.append(1)
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(spend, range(16)))
-    assert meter.totals.cost_usd == D("0.1") * len(passed) <= 10
+    assert meter.totals.cost_usd == Decimal("0.1") * len(passed) <= 10
     assert meter.totals.calls == meter.totals.input_tokens == len(passed)
 
 

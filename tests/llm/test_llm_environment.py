@@ -8,6 +8,7 @@ import fault_server as faults
 import openai
 import pytest
 import wire
+
 from data.model.decisions import FailureReason
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
@@ -27,11 +28,13 @@ def test_neither_proxy_nor_other_address_is_taken_from_the_environment(monkeypat
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed(code: int) -> None:
-    with faults.FaultServer() as elsewhere:
-        with faults.FaultServer(then=faults.status(code, Location=f"{elsewhere.base_url}/x")) as provider:
-            line = wire.Wire(wire.at(provider.base_url))
-            with pytest.raises(openai.APIError):
-                line.ask()
+    with (
+        faults.FaultServer() as elsewhere,
+        faults.FaultServer(then=faults.status(code, Location=f"{elsewhere.base_url}/x")) as provider,
+    ):
+        line = wire.Wire(wire.at(provider.base_url))
+        with pytest.raises(openai.APIError):
+            line.ask()
     assert (len(provider.received), len(elsewhere.received)) == (1, 0)
     assert line.turn.failure is not None
     assert line.turn.failure.reason is FailureReason.REQUEST_REJECTED

@@ -6,6 +6,7 @@ import fault_server as faults
 import openai
 import pytest
 import wire
+
 from data.model.decisions import FailureReason as Reason
 
 GOOD = '{"action": "HOLD"}'

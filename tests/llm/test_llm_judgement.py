@@ -8,13 +8,14 @@ import fault_server as faults
 import openai
 import pytest
 import wire
+from hypothesis import given
+from hypothesis import strategies as st
+
 from agents.llm.judgement import Fault, Pins, content_of, read_completion, said, status_fault
 from agents.llm.models import resolve_model
 from data.model.canonical import canonical_bytes
 from data.model.decisions import FailureReason
 from data.model.escape import escape_line
-from hypothesis import given
-from hypothesis import strategies as st
 
 SPEC = resolve_model("openai/gpt-4o")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from agents.llm.models import NO_KEY, api_key, resolve_model
 from data.model.errors import UsageError
 

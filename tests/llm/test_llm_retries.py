@@ -6,10 +6,11 @@ import fault_server as faults
 import openai
 import pytest
 import wire
-from agents.llm.retries import LONGEST_WAIT_S, wait_s
-from data.model.decisions import FailureReason
 from hypothesis import given
 from hypothesis import strategies as st
+
+from agents.llm.retries import LONGEST_WAIT_S, wait_s
+from data.model.decisions import FailureReason
 
 SHA = "7f" * 32
 

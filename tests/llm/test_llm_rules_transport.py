@@ -6,6 +6,7 @@ import json
 
 import httpx
 import wire
+
 from agents.llm.models import NO_KEY, resolve_model
 from agents.llm.rules_transport import RulesTransport
 

@@ -11,6 +11,7 @@ import httpx
 import openai
 import pytest
 import wire
+
 from agents.llm.models import NO_KEY, api_key, resolve_model
 from agents.llm.redaction import MARK, Redactor
 from data.journal.run_journal import encode

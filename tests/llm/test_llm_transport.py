@@ -13,13 +13,14 @@ import httpx
 import openai
 import pytest
 import wire
-from agents.llm.turn import current_turn
 from autogen import ConversableAgent, OpenAIWrapper
+
+from agents.llm.turn import current_turn
 from data.journal.run_journal import MemoryJournal
 from data.model.errors import JournalBroken, RunIncomplete
 from data.model.protocols import Record
 
-GOOD = '{"action": "HOLD"} – ça va, 価格'
+GOOD = '{"action": "HOLD"} ça va? 価格'
 
 
 def server(*script: faults.Step) -> faults.FaultServer:

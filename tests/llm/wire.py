@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from autogen import OpenAIWrapper
+
 from agents.llm.channel import Channel
 from agents.llm.models import ModelSpec, resolve_model
 from agents.llm.turn import Turn, current_turn
-from autogen import OpenAIWrapper
 from data.journal.run_journal import MemoryJournal
 from data.model.protocols import Record
 
 AT = datetime(2025, 4, 15, 13, 45, 30, tzinfo=UTC)
 KEY = "sk-canary-0123456789"
-MESSAGES = [{"role": "system", "content": "You trade."}, {"role": "user", "content": "What now? – ça va, 価格"}]
+MESSAGES = [{"role": "system", "content": "You trade."}, {"role": "user", "content": "What now? ça va? 価格"}]
 
 
 class Standing:
