@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import house
@@ -181,3 +183,46 @@ def test_locks_agree_with_each_other() -> None:
 def test_npm_lock_names_no_server() -> None:
     locks = [path for path in house.files() if path.name == "package-lock.json"]
     assert [house.name(path) for path in locks if '"resolved"' in path.read_text("utf-8")] == []
+
+
+def listed(*files: str) -> set[str]:
+    """The packages a requirements file names, with those of the files it takes in."""
+    names: set[str] = set()
+    for file in files:
+        for line in (house.ROOT / file).read_text("utf-8").splitlines():
+            if line.startswith("-r "):
+                names |= listed(line.removeprefix("-r ").strip())
+            elif match := re.match(r"[A-Za-z][\w.-]*", line):
+                names.add(normal(match.group()))
+    return names
+
+
+def normal(package: str) -> str:
+    return re.sub(r"[-_.]+", "-", package).lower()
+
+
+def imported_packages(paths: Iterable[Path]) -> dict[str, str]:
+    """Every package outside the standard library that these modules import, and one module that does."""
+    providers = packages_distributions()
+    found: dict[str, str] = {}
+    for path in paths:
+        for node in ast.walk(house.tree(path)):
+            if isinstance(node, ast.Import):
+                tops = {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                tops = {(node.module or "").split(".")[0]}
+            else:
+                continue
+            for top in tops - set(sys.stdlib_module_names):
+                found |= {normal(package): house.name(path) for package in providers.get(top, [])[:1]}
+    return found
+
+
+def test_what_is_imported_is_required_by_name() -> None:
+    """A package that only another one brings goes away with it."""
+    product = imported_packages(house.modules())
+    tests = imported_packages(house.modules("tests"))
+    assert {
+        name: where for name, where in product.items() if name not in listed("requirements.in", "requirements-feeds.in")
+    } == {}
+    assert {name: where for name, where in tests.items() if name not in listed("requirements-dev.in")} == {}
