@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
+from data.model.canonical import sha256_hex
 from data.model.instants import show
 from data.model.market import Fact, FactKind, Finding
 from data.sources.calendars import end_of_day, session_open
 from data.sources.rows import Row, Table
 
+LONGEST_KEY = 300
 Sourced = tuple[Row, Fact]
 
 
@@ -48,6 +50,11 @@ class Facts:
 
 
 Reader = Callable[[Table, Places], tuple[list[Sourced], list[Finding]]]
+
+
+def key_of(text: str) -> str:
+    """A name that fits the store: a very long address is cut, and its digest keeps it unique."""
+    return text if len(text) <= LONGEST_KEY else f"{text[: LONGEST_KEY - 18]}… {sha256_hex(text.encode())[:16]}"
 
 
 def settle(sourced: Iterable[Sourced]) -> Facts:

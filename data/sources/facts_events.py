@@ -13,7 +13,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 from data.model.market import Fact, FactKind, Finding
-from data.sources.facts import Places, Sourced, action
+from data.sources.facts import Places, Sourced, action, key_of
 from data.sources.rows import Row, Table
 
 
@@ -33,7 +33,7 @@ def _headline(row: Row, places: Places) -> Fact:
     return Fact(
         symbol=places.symbol(row, "symbol"),
         kind=FactKind.NEWS,
-        key=row.optional("url") or title,
+        key=key_of(row.optional("url") or title),
         known_at=row.instant("published_at"),
         source=row.optional("source") or "news",
         text=f"{title} — {more}" if more and more != title else title,
@@ -59,7 +59,7 @@ def _event(row: Row, places: Places) -> Fact:
     return Fact(
         symbol=symbol,
         kind=FactKind.NEWS,
-        key=row.optional("url") or row.text("title"),
+        key=key_of(row.optional("url") or row.text("title")),
         known_at=places.end_of_day(symbol, day),
         source="dated events",
         period=day.isoformat(),

@@ -22,6 +22,12 @@ COINS = frozenset({"BTC", "ETH"})
 # A dot before P, a settlement currency after a colon, or the word itself: how exchanges write perpetual futures.
 PERPETUAL = re.compile(r".+(\.P|:[A-Z]+|[-_]?PERP(ETUAL)?|[-_]SWAP)\Z")
 PAIR = re.compile(r"[A-Z0-9]{2,}?[-/]?(USDT|USDC|BUSD|FDUSD|TUSD)\Z|[A-Z0-9]{2,}[-/](USD|EUR|GBP|BTC|ETH|BNB)\Z")
+# XXX is ISO 4217's code for an unknown currency.
+CURRENCIES = {
+    **dict.fromkeys((EQUITIES, "XNAS", "ARCX", "BATS", "XASE", FUTURES, "CBOT", "COMEX", "NYMEX", "XCBF"), "USD"),
+    **dict.fromkeys(("XETR", "XPAR", "XAMS", "XMIL", "XMAD", "XBRU", "XLIS", "XFRA"), "EUR"),
+    **{"XLON": "GBP", "XTKS": "JPY", "XHKG": "HKD", "XTSE": "CAD", "XASX": "AUD", "XSWX": "CHF"},
+}
 ANY_COIN = Decimal("0.00000001")
 CENT = Decimal("0.01")
 # Binance's smallest spot order in a dollar coin.
@@ -38,7 +44,7 @@ def instrument_for(symbol: str, days: Sequence[date] = (), market: str | None = 
         symbol=symbol,
         asset_class=asset_class,
         calendar=calendar,
-        currency=_currency(symbol) if calendar == ALWAYS_OPEN else "USD",
+        currency=_currency(symbol) if calendar == ALWAYS_OPEN else CURRENCIES.get(calendar, "XXX"),
         tick=ANY_COIN if calendar == ALWAYS_OPEN else CENT,
         lot=_lot(asset_class),
         min_notional=SMALLEST_ORDER if calendar == ALWAYS_OPEN and "USD" in _currency(symbol) else Decimal(0),
