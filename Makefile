@@ -36,6 +36,11 @@ lock: .venv/requirements-dev.txt ## rewrite the locks from the *.in files; UPGRA
 	$(LOCK) $(UPGRADE) requirements.in -o requirements.txt
 	$(LOCK) $(UPGRADE) -c requirements.txt requirements-feeds.in -o requirements-feeds.txt
 	$(LOCK) $(UPGRADE) -c requirements.txt -c requirements-feeds.txt requirements-dev.in -o requirements-dev.txt
+	$(LOCK) $(UPGRADE) .ci/requirements.in -o .ci/requirements.txt
+
+.venv/node: .ci/requirements.txt .venv/requirements-dev.txt
+	$(PIP) -r $<
+	@touch $@
 
 # The stamps are copies of what was installed; the longer list holds all of the shorter one, at the same versions.
 .venv/requirements.txt .venv/requirements-dev.txt: .venv/%: % .venv/made

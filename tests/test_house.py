@@ -161,11 +161,14 @@ def test_no_file_names_a_machine() -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("lock", sorted(house.ROOT.glob("requirements*.txt")), ids=lambda path: path.name)
+LOCKS = [path for path in house.files() if re.fullmatch(r"requirements.*\.txt", path.name)]
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=house.name)
 def test_locks_pin_by_hash_and_name_no_server(lock: Path) -> None:
     entries = re.split(r"\n(?=\S)", lock.read_text("utf-8"))
     packages = [entry for entry in entries if not entry.startswith("#")]
-    assert len(packages) > 10
+    assert packages
     assert [pin.split()[0] for pin in packages if not re.match(r"\S+==\S+", pin) or "--hash=sha256:" not in pin] == []
     assert re.findall(r"https?://\S+|--(?:extra-)?index-url \S+|--find-links \S+", lock.read_text("utf-8")) == []
 
