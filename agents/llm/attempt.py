@@ -12,7 +12,9 @@ from decimal import Decimal
 
 import httpx
 
+from agents.llm.completion import plain_completion
 from agents.llm.judgement import Completion, Fault
+from agents.llm.prices import Tokens
 from agents.llm.turn import Exchange, Turn
 from data.model.canonical import Json, sha256_hex
 
@@ -92,6 +94,12 @@ class Told:
             "retry_in_s": retry_in_s,
             **_text(self.body, self.redacted),
         }
+
+    def delivery(self) -> dict[str, Json]:
+        """What the application gets to see of an answer without a fault."""
+        assert self.completion is not None
+        read = self.completion
+        return plain_completion(read.response_id or "", read.model or "", self.content, read.tokens or Tokens(0, 0))
 
     def exchange(self, asked: Asked, request_seq: int, response_seq: int) -> Exchange:
         """The recorded pair, for the turn."""

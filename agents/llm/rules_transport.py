@@ -10,7 +10,9 @@ from collections.abc import Callable
 
 import httpx
 
+from agents.llm.completion import plain_completion
 from agents.llm.models import RULES
+from agents.llm.prices import Tokens
 from data.model.canonical import sha256_hex
 
 Answer = Callable[[list[dict[str, object]]], str]
@@ -25,16 +27,5 @@ class RulesTransport(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         body = request.read()
         content = self._answer(json.loads(body)["messages"])
-        return httpx.Response(200, json=completion(content, sha256_hex(body)))
-
-
-def completion(content: str, request_sha256: str) -> dict[str, object]:
-    """An OpenAI chat completion that says `content`."""
-    return {
-        "id": f"rules-{request_sha256[:24]}",
-        "object": "chat.completion",
-        "created": 0,
-        "model": RULES,
-        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": content}}],
-        "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
-    }
+        response_id = f"rules-{sha256_hex(body)[:24]}"
+        return httpx.Response(200, json=plain_completion(response_id, RULES, content, Tokens(0, 0)))

@@ -2,7 +2,8 @@
 
 Each attempt is a pair of durable records. An answer that cannot count raises `ModelFailure` and leaves the reason in
 the turn; a record that cannot be written raises JournalBroken, a BaseException that no layer above mistakes for a
-model's failure. What the application gets is, byte for byte, the recorded body.
+model's failure. The application gets the recorded text letter for letter, in a completion without the server's extras:
+an empty list of tool calls would already make AutoGen take it for more than a text.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class RecordingTransport(httpx.BaseTransport):
         while True:
             told, wait = self._attempt(turn, request, attempt)
             if told.fault is None:
-                return httpx.Response(200, headers={"content-type": "application/json"}, content=told.body)
+                return httpx.Response(200, json=told.delivery())
             if wait is None:
                 break
             self._desk.sleep(wait)
@@ -147,7 +148,7 @@ class RecordingTransport(httpx.BaseTransport):
         content = self._desk.pins.fault(spec, read.model) or content_of(read)
         if isinstance(content, Fault):
             return replace(told, completion=read, cost_usd=cost, fault=self._clean(content))
-        return replace(told, completion=read, cost_usd=cost, content=content)
+        return replace(told, completion=read, cost_usd=cost, content=self._desk.redactor.text(content))
 
     def _settle(self, asked: Asked, read: Completion) -> Decimal | None:
         spec, desk = asked.turn.model, self._desk

@@ -80,6 +80,18 @@ def test_a_model_that_repeats_the_key_is_heard_without_it(escaped: bool) -> None
     assert json.dumps(key)[1:-1] not in everything(line)
 
 
+def test_a_key_in_escaped_letters_is_not_heard_either() -> None:
+    with faults.FaultServer([spelled_out], answer=lambda _: "x") as provider:
+        line = wire.Wire(wire.at(provider.base_url))
+        assert line.ask(CANARY) == MARK
+    assert CANARY not in everything(line) + repr(line.turn)
+
+
+def spelled_out(handler: faults.Handler, received: faults.Received) -> None:
+    told = json.dumps(handler.server.owner.completion(received, content="KEY"))
+    handler.say(200, told.replace("KEY", "".join(f"\\u{ord(letter):04x}" for letter in CANARY)).encode())
+
+
 def test_a_key_in_what_is_asked_is_sent_and_not_kept() -> None:
     with faults.FaultServer(answer=lambda _: "{}") as provider:
         line = wire.Wire(wire.at(provider.base_url))

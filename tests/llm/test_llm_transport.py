@@ -199,3 +199,54 @@ def test_headers_are_kept_by_list() -> None:
     kept = line.bodies("llm.response")[0]["headers"]
     assert (kept["x-request-id"], kept["retry-after"]) == ("r-1", "0")
     assert set(kept) <= {"x-request-id", "retry-after", "content-type", "date"}
+
+
+EXTRAS = {
+    "tool_calls": [],
+    "function_call": None,
+    "refusal": None,
+    "annotations": [],
+    "reasoning_content": "hm",
+    "audio": 7,
+    "role": 7,
+}
+
+
+def with_extras(handler: faults.Handler, received: faults.Received) -> None:
+    completion = handler.server.owner.completion(received, finish_reason="end_turn", **EXTRAS)
+    completion |= {"usage": {"prompt_tokens": "many"}, "id": ["x"], "created": None, "service_tier": {}}
+    handler.say(200, json.dumps(completion).encode())
+
+
+def test_a_server_s_extras_neither_change_nor_break_an_agent_s_words() -> None:
+    with server(with_extras) as provider:
+        line = wire.Wire(wire.at(provider.base_url))
+        agent = ConversableAgent(
+            "Technical_Analyst",
+            llm_config={"config_list": [line.channel.client_config(line.spec, wire.KEY)], "cache_seed": None},
+            human_input_mode="NEVER",
+            silent=True,
+        )
+        token = current_turn.set(line.turn)
+        try:
+            reply = agent.generate_reply(messages=[{"role": "user", "content": "What now?"}])
+        finally:
+            current_turn.reset(token)
+    assert reply == GOOD
+    assert "reasoning_content" in str(line.bodies("llm.response")[0]["body"])
+
+
+def test_a_turn_that_asks_again_forgets_what_it_was_told_before() -> None:
+    with server(faults.ok, faults.empty, faults.ok) as provider:
+        line = wire.Wire(wire.at(provider.base_url))
+        client = OpenAIWrapper(config_list=[line.channel.client_config(line.spec, wire.KEY)], cache_seed=None)
+        token = current_turn.set(line.turn)
+        try:
+            client.create(messages=wire.MESSAGES)
+            with pytest.raises(openai.APIError):
+                client.create(messages=wire.MESSAGES)
+            assert (line.turn.exchange, line.turn.failure is None) == (None, False)
+            client.create(messages=wire.MESSAGES)
+            assert (line.turn.exchange is None, line.turn.failure) == (False, None)
+        finally:
+            current_turn.reset(token)
