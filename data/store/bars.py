@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, text
 from data.model.errors import DataError
 from data.model.instants import Interval, show
 from data.model.market import Bar
-from data.store.batches import Batch, Counts, Window, begin_batch
+from data.store.batches import MANY, Batch, Counts, Window, begin_batch
 from data.store.copying import Value, copy_rows
 
 STREAM = 5_000
@@ -99,6 +99,8 @@ def add_bars(engine: Engine, batch: Batch, bars: Iterable[Bar]) -> Counts:
         new, corrected = connection.execute(_STORE, stamp).one()
         if not new + corrected:
             transaction.rollback()  # nothing new leaves nothing, not even a batch
+        elif new + corrected >= MANY:
+            connection.exec_driver_sql("ANALYZE market.bars")
     return Counts(read, new, corrected)
 
 

@@ -10,6 +10,8 @@ from sqlalchemy import Connection, text
 from data.model.canonical import Json, canonical_bytes
 from data.model.instants import Interval
 
+# So many new rows change the table: the planner looks at it again, without waiting for the server to find the time.
+MANY = 1_000
 # Writers wait for each other, readers never.
 _ALONE = text("SELECT pg_advisory_xact_lock(hashtext('market writers'))")
 _INSERT = text("""

@@ -111,24 +111,27 @@ def _create(places: Places) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
     os.chown(unfinished, places.server.pw_uid, places.server.pw_gid)
-    auth = ("--auth-local=peer", "--auth-host=reject")
-    made = _run(
-        places, "initdb", "-D", str(unfinished), "-U", ROLE, *auth, "--encoding=UTF8", "--locale=C", "--no-sync"
-    )
+    words = ("--auth-local=peer", "--auth-host=reject", "--encoding=UTF8", "--locale=C")
+    made = _run(places, "initdb", "-D", str(unfinished), "-U", ROLE, *words)
     if made.returncode:
         raise StoreUnavailable(f"the embedded PostgreSQL cannot be set up in {places.home}: {made.stderr.strip()}")
     unfinished.rename(places.cluster)
 
 
 def _forget_reused_pid(places: Places) -> None:
-    """After a crash, or in a new container, the noted pid may be another program's: that is no server of ours."""
+    """After a crash, or in a new container, the noted pid may be another program's: that is no server of ours.
+
+    Ours works in its cluster. One that is gone is left for PostgreSQL to find out: it also looks for its backends.
+    """
     lines = _postmaster(places)
     try:
-        ours = not lines or str(places.cluster) in psutil.Process(int(lines[0])).cmdline()
+        ours = bool(lines) and Path(psutil.Process(int(lines[0])).cwd()) == places.cluster
     except psutil.NoSuchProcess:
         return
+    except (psutil.AccessDenied, ValueError):
+        ours = False
     if not ours:
-        (places.cluster / "postmaster.pid").unlink()
+        (places.cluster / "postmaster.pid").unlink(missing_ok=True)
 
 
 def _socket_folder(places: Places) -> Path:

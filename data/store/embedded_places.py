@@ -56,7 +56,8 @@ def places_for(state_dir: Path) -> Places:
         return Places(home, _packaged(), client, client)
     except KeyError:
         raise StoreUnavailable(
-            f"the embedded PostgreSQL needs a user with a name, and {os.geteuid()} has none here; set DATABASE_URL to a server"
+            f"the embedded PostgreSQL needs a user with a name, and user {os.geteuid()} has none here; "
+            "set DATABASE_URL to a server"
         ) from None
     except OSError as error:
         raise StoreUnavailable(f"no place for the embedded PostgreSQL: {error}; set DATABASE_URL to a server") from None
@@ -98,7 +99,7 @@ def _server_user() -> pwd.struct_passwd:
             "make it by hand, run as a user, or set DATABASE_URL to a server"
         )
     words = ("--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/bin/false")
-    made = subprocess.run([useradd, *words, SERVER_USER], capture_output=True, text=True, check=False)
+    made = subprocess.run([useradd, *words, SERVER_USER], capture_output=True, text=True, check=False)  # noqa: S603
     if made.returncode:
         raise StoreUnavailable(
             f"the user {SERVER_USER} that PostgreSQL would run as cannot be made: {made.stderr.strip()}"

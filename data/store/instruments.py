@@ -26,8 +26,8 @@ def put(connection: Connection, instrument: Instrument) -> None:
     known = get(connection, instrument.symbol)
     if known is not None and known.calendar != instrument.calendar:
         raise DataError(
-            f"{instrument.symbol} is stored with the calendar {known.calendar}, which decides when its bars were known; "
-            f"with {instrument.calendar} it has to be another symbol"
+            f"{instrument.symbol} is stored with the calendar {known.calendar}, which decides when its bars were "
+            f"known; with {instrument.calendar} it has to be another symbol"
         )
     connection.execute(_WRITE, dict(zip(_COLUMNS, astuple(instrument), strict=True)))
 

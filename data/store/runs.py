@@ -15,7 +15,8 @@ _BEGIN = text("""
     VALUES (:run_id, CAST(:question AS json), :run_dir, :started_at)
 """)
 _END = text("""
-    UPDATE market.runs SET status = :status, result_digest = :result_digest, summary = CAST(:summary AS json), ended_at = :ended_at
+    UPDATE market.runs SET status = :status, result_digest = :result_digest, summary = CAST(:summary AS json),
+        ended_at = :ended_at
     WHERE run_id = :run_id
 """)
 _LIST = text("""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -10,9 +10,10 @@ from sqlalchemy import Engine
 
 from data.model.canonical import Json
 from data.model.instants import Interval
-from data.model.market import Bar, Instrument
+from data.model.market import Bar, Fact, FactKind, Instrument
 from data.store import bars as bar_rows
-from data.store import instruments, runs
+from data.store import digest, facts_added, instruments, runs
+from data.store import facts as fact_rows
 from data.store.batches import Batch, Counts, Window
 from data.store.runs import RunRow
 
@@ -21,7 +22,7 @@ __all__ = ["Batch", "Counts", "RunRow", "Store", "Window"]
 
 @dataclass(frozen=True)
 class Store:
-    """Reads and writes of the schema `market`. Every method is one transaction of its own; threads may share a store."""
+    """Reads and writes of the schema `market`. Every method is a transaction of its own; threads may share a store."""
 
     engine: Engine
 
@@ -64,6 +65,51 @@ class Store:
         """For each symbol `none`, or what its bars were adjusted for when they were first stored."""
         with self.engine.connect() as connection:
             return bar_rows.adjustments(connection, symbols, interval)
+
+    def is_adjusted(self, bars: tuple[Bar, ...], as_of: datetime) -> bool:
+        """Whether any of these bars, as `bars_as_of` gave them, came in a batch of adjusted prices."""
+        with self.engine.connect() as connection:
+            return bar_rows.is_adjusted(connection, bars, as_of)
+
+    def add_facts(self, batch: Batch, facts: Iterable[Fact]) -> Counts:
+        """Stores what is new. A fact that says what was last said of it changes nothing; other values are corrections.
+
+        A correction is known when it says it was published or, if it corrects what was published at that very instant,
+        when it is ingested. All or nothing, as `add_bars`.
+        """
+        return facts_added.add_facts(self.engine, batch, facts)
+
+    def facts_as_of(
+        self,
+        symbol: str,
+        as_of: datetime,
+        *,
+        per_key: Mapping[FactKind, int] | None = None,
+        newest: Mapping[FactKind, int] | None = None,
+        keys: Mapping[FactKind, Collection[str]] | None = None,
+    ) -> tuple[Fact, ...]:
+        """Facts about the symbol and about every symbol in the version known at `as_of`, newest first.
+
+        `per_key` takes that many of each key of a kind, of all its keys or of those in `keys`; `newest` takes that many
+        of a kind, whatever their keys. A kind in neither is left out.
+        """
+        with self.engine.connect() as connection:
+            return fact_rows.facts_as_of(connection, symbol, as_of, per_key or {}, newest or {}, keys or {})
+
+    def actions_between(self, symbol: str, start_on: date, end_on: date) -> tuple[Fact, ...]:
+        """Splits and dividends that apply from these sessions on, oldest first, as they were known on their day."""
+        with self.engine.connect() as connection:
+            return fact_rows.actions_between(connection, symbol, start_on, end_on)
+
+    def data_digest(self, symbols: Sequence[str], interval: Interval, known_by: datetime) -> str:
+        """SHA-256 over all bars of the series and all facts about them that were known by then."""
+        with self.engine.connect() as connection:
+            return digest.data_digest(connection, symbols, interval, known_by)
+
+    def synthetic_sources(self, symbols: Sequence[str], interval: Interval, known_by: datetime) -> tuple[str, ...]:
+        """The sources of rows among those that a generator made."""
+        with self.engine.connect() as connection:
+            return digest.synthetic_sources(connection, symbols, interval, known_by)
 
     def begin_run(self, run_id: str, question: Json, run_dir: str, started_at: datetime) -> None:
         """Lists a run before its first call. `question` as JSON values."""

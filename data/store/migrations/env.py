@@ -23,10 +23,10 @@ def run(connection: Connection) -> None:
 
 def run_from_command_line() -> None:
     root = Path(__file__).parents[3]
-    with connect(os.environ.get("DATABASE_URL"), root / "data" / "postgres") as database:
-        with database.engine.begin() as connection:
-            prepare(connection)
-            run(connection)
+    url = os.environ.get("DATABASE_URL")
+    with connect(url, root / "data" / "postgres") as database, database.engine.begin() as connection:
+        prepare(connection)
+        run(connection)
 
 
 if (given := context.config.attributes.get("connection")) is not None:

@@ -95,6 +95,19 @@ CREATE TABLE market.runs (
 );
 """
 
+# Of a name's rows known at an instant, the latest publication counts, in the version known last.
+KNOWN = """
+CREATE FUNCTION market.facts_known(as_of timestamptz) RETURNS SETOF market.facts LANGUAGE sql STABLE AS $$
+    SELECT f.* FROM market.facts f
+    WHERE f.known_at <= as_of AND f.fact_id = (
+        SELECT version.fact_id FROM market.facts version
+        WHERE version.symbol = f.symbol AND version.kind = f.kind AND version.key = f.key AND version.period = f.period
+          AND version.known_at <= as_of
+        ORDER BY version.published_at DESC, version.known_at DESC, version.fact_id DESC LIMIT 1
+    )
+$$;
+"""
+
 TRIGGERS = """
 CREATE FUNCTION market.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -112,6 +125,7 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON market.batches
 
 def upgrade() -> None:
     op.execute(TABLES)
+    op.execute(KNOWN)
     op.execute(TRIGGERS)
 
 

@@ -1,0 +1,109 @@
+"""All that was knowable about one symbol at one instant: the only thing that an agent's brief is made from.
+
+Of facts it takes what an analyst would lay on the desk: the headline figures of the last reports, the newest news, the
+last values of each series. Bars before a split are restated in the shares of the last bar, which stays as printed;
+prices that came adjusted are left alone. Nothing known after the instant has any influence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+
+from data.model.errors import DataError
+from data.model.instants import Interval, show
+from data.model.market import Bar, Fact, FactKind, MarketView
+from data.store.store import Store
+
+LOOKBACK = 250
+PER_KEY = {FactKind.FUNDAMENTAL: 5, FactKind.MACRO: 5, FactKind.ALTERNATIVE: 5}
+NEWEST = {FactKind.NEWS: 15, FactKind.DIVIDEND: 4}
+SPLITS = {FactKind.SPLIT: 20}
+QUANTUM = Decimal("1E-8")
+
+# The SEC's concept names, then Polygon's items.
+HEADLINES = frozenset(
+    {
+        "Revenues",
+        "SalesRevenueNet",
+        "RevenueFromContractWithCustomerExcludingAssessedTax",
+        "GrossProfit",
+        "OperatingIncomeLoss",
+        "NetIncomeLoss",
+        "EarningsPerShareBasic",
+        "EarningsPerShareDiluted",
+        "Assets",
+        "Liabilities",
+        "StockholdersEquity",
+        "NetCashProvidedByUsedInOperatingActivities",
+        "CashAndCashEquivalentsAtCarryingValue",
+        "LongTermDebtNoncurrent",
+        "EntityCommonStockSharesOutstanding",
+        "revenues",
+        "gross_profit",
+        "operating_income_loss",
+        "net_income_loss",
+        "basic_earnings_per_share",
+        "diluted_earnings_per_share",
+        "assets",
+        "liabilities",
+        "equity",
+        "net_cash_flow_from_operating_activities",
+        "long_term_debt",
+        "diluted_average_shares",
+    }
+)
+
+
+def build_market_view(
+    store: Store, symbol: str, interval: Interval, as_of: datetime, lookback: int = LOOKBACK
+) -> MarketView:
+    """The view with at most `lookback` bars. Raises DataError if no bar, or no such symbol, was known."""
+    instrument = store.instrument(symbol)
+    bars = store.bars_as_of(symbol, interval, as_of, lookback)
+    if instrument is None or not bars:
+        raise DataError(f"no {interval} bar of {symbol} was known at {show(as_of)}")
+    known = store.facts_as_of(
+        symbol, as_of, per_key=PER_KEY, newest=NEWEST | SPLITS, keys={FactKind.FUNDAMENTAL: HEADLINES}
+    )
+    facts = tuple(fact for fact in known if fact.kind is not FactKind.SPLIT)
+    splits = _applied((fact for fact in known if fact.kind is FactKind.SPLIT), bars)
+    if splits and store.is_adjusted(bars, as_of):
+        splits = ()
+    return MarketView(symbol, interval, as_of, instrument, _restated(bars, splits), facts, splits)
+
+
+def _applied(known: Iterable[Fact], bars: tuple[Bar, ...]) -> tuple[Fact, ...]:
+    """The splits between the first bar and the last, oldest first."""
+    first, last = bars[0].session_on, bars[-1].session_on
+    between = [fact for fact in known if fact.effective_on and first < fact.effective_on <= last]
+    return tuple(sorted(between, key=lambda fact: (fact.effective_on, fact.key, fact.period)))
+
+
+def _restated(bars: tuple[Bar, ...], splits: tuple[Fact, ...]) -> tuple[Bar, ...]:
+    return tuple(_in_shares_of(bar, splits) for bar in bars) if splits else bars
+
+
+def _in_shares_of(bar: Bar, splits: tuple[Fact, ...]) -> Bar:
+    ratio = Decimal(1)
+    for split in splits:
+        if split.effective_on is not None and bar.session_on < split.effective_on:
+            if split.value is None or split.value <= 0:
+                raise DataError(f"a split of {split.symbol} on {split.effective_on} with the ratio {split.value}")
+            ratio *= split.value
+    if ratio == 1:
+        return bar
+    return replace(
+        bar,
+        open=_rounded(bar.open / ratio),
+        high=_rounded(bar.high / ratio),
+        low=_rounded(bar.low / ratio),
+        close=_rounded(bar.close / ratio),
+        volume=_rounded(bar.volume * ratio),
+    )
+
+
+def _rounded(value: Decimal) -> Decimal:
+    return value.quantize(QUANTUM, ROUND_HALF_EVEN)
