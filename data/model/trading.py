@@ -43,9 +43,13 @@ class Order:
 
 
 class FillReason(StrEnum):
+    """Why a fill happened, or what ended a trade. No fill has `split`: a trade has it whose whole position was paid out
+    as cash in lieu of a fraction of a share."""
+
     ORDER = "order"
     STOP = "stop"
     TARGET = "target"
+    SPLIT = "split"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,8 @@ class Ending(StrEnum):
     INSUFFICIENT_CASH = "insufficient_cash"
     POSITION_CLOSED = "position_closed"
     BELOW_MINIMUM = "below_minimum"
+    NO_PRICE = "no_price"
+    REPLACED = "replaced"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +123,10 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """A closed round trip. `profit` is cash after costs and dividends, `rate` is it over the entry value."""
+    """A closed round trip. `quantity` is signed: a short's is negative. Prices are averages, in the shares of its end.
+
+    `profit` is cash after costs and dividends, `rate` is it over the entry value.
+    """
 
     symbol: str
     quantity: Decimal

@@ -1,0 +1,67 @@
+"""How sure a result is: intervals of total return and Sharpe ratio by the stationary bootstrap.
+
+Blocks of random length are drawn from the run's own returns (Politis and Romano 1994), so that runs of gains and losses
+stay together; the mean length is what the returns' own autocorrelation asks for (Politis and White 2004, corrected by
+Patton, Politis and White 2009), as `arch` has both. The interval says how far the result could differ by the luck of
+the draw over bars like these; not how often other strategies were tried, and nothing about other markets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backtesting.accounting.returns import Series, sharpe
+
+FEWEST = 20
+"""Bars below which no interval is given: there are too few blocks to draw from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A value, and the interval that holds it with `level`'s probability under resampling."""
+
+    value: float
+    low: float
+    high: float
+    level: float
+
+
+@dataclass(frozen=True, slots=True)
+class Significance:
+    """Intervals of the run's numbers, and the mean length of the blocks, in bars. `sharpe` is annual."""
+
+    total_return: Range
+    sharpe: Range
+    block_bars: float
+    resamples: int
+
+
+def significance(
+    returns: Series, periods_per_year: float, *, seed: int, resamples: int = 1000, level: float = 0.95
+) -> Significance | None:
+    """Percentile intervals of `resamples` draws; equal for an equal seed. None for too few or constant returns."""
+    if returns.size < FEWEST or sharpe(returns, periods_per_year) is None:
+        return None
+    from arch.bootstrap import StationaryBootstrap, optimal_block_length  # noqa: PLC0415 (a second to load)
+
+    block = float(np.clip(optimal_block_length(returns)["stationary"].iloc[0], 1.0, returns.size / 2))
+    draws = StationaryBootstrap(block, returns, seed=np.random.default_rng(seed))
+
+    def both(drawn: Series) -> Series:
+        return np.array([_total(drawn), sharpe(drawn, periods_per_year) or 0.0])
+
+    drawn = draws.apply(both, resamples)
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    total, ratio = both(returns)
+    return Significance(
+        total_return=Range(float(total), float(low[0]), float(high[0]), level),
+        sharpe=Range(float(ratio), float(low[1]), float(high[1]), level),
+        block_bars=block,
+        resamples=resamples,
+    )
+
+
+def _total(returns: Series) -> float:
+    return float(np.prod(1 + returns) - 1)
