@@ -12,7 +12,6 @@ from decimal import Decimal
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from backtesting.core.loop import Tape
 from backtesting.core.outcome import Summary
@@ -43,12 +42,10 @@ def progress(console: Console, total: int, spent: Callable[[], Decimal | None]) 
 
 def show_summary(console: Console, summary: Summary) -> None:
     """The numbers of a run, for people."""
-    table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in _rows(summary):
-        table.add_row(f"[bold]{name}[/bold]", escape(value))
-    console.print(table)
+        console.print(f"[bold]{name:<15}[/bold] {escape(value)}", soft_wrap=True, highlight=False)
     for warning in summary.warnings:
-        console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
+        console.print(f"[yellow]warning:[/yellow] {escape(warning)}", soft_wrap=True, highlight=False)
 
 
 def _when(step: Step) -> str:

@@ -74,7 +74,7 @@ class Job:
             stack.callback(patch_all(journal, run=self.run_id))
             begin(journal, prepared, self.run_id, environment(self.root), panel.note)
             store.begin_run(self.run_id, to_json(prepared.question), str(folder), self.clock.now())
-            console.print(f"run {self.run_id}: {prepared.decisions} decisions, {panel.note}", markup=False)
+            console.print(f"run {self.run_id}: {prepared.decisions} decisions, {panel.note}", markup=False, soft_wrap=True)
             session = compose_session(
                 prepared.question,
                 panel,

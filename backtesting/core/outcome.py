@@ -9,6 +9,8 @@ from pathlib import Path
 from agents.llm.channel import Totals
 from backtesting.accounting.annualisation import periods_per_year
 from backtesting.accounting.metrics import Metrics, metrics
+from backtesting.accounting.returns import returns_of
+from backtesting.accounting.significance import Significance, significance
 from backtesting.audit.renderings import write_renderings
 from backtesting.core.preparation import Prepared
 from backtesting.core.run import Ending, Tally
@@ -85,6 +87,13 @@ class Result:
             benchmark=tape.benchmark,
         )
 
+    def significance(self) -> Significance | None:
+        """How far the numbers could differ by luck; drawn with a fixed seed, so equal runs say the same."""
+        tape, question = self.ending.tape, self.prepared.question
+        calendar = self.prepared.instruments[question.symbols[0]].calendar
+        returns = returns_of(question.initial_cash, [row.equity for row in tape.equity])
+        return significance(returns, periods_per_year(calendar, question.interval), seed=0)
+
     def summary(self, run_id: str, folder: Path, log: Path) -> Summary:
         """The run in numbers."""
         tape, numbers = self.ending.tape, self.metrics()
@@ -129,6 +138,7 @@ def end(journal: Journal, folder: Path, result: Result, summary: Summary) -> Non
             "result_digest": summary.result_digest,
             "summary": replace(summary, run_dir=".", report="report.html", communications_log="agent_comms.log"),
             "metrics": result.metrics(),
+            "significance": result.significance(),
         },
     )
     journal.sync()
