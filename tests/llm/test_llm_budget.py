@@ -193,3 +193,38 @@ def test_one_channel_serves_many_threads() -> None:
 def _seqs(line: wire.Wire) -> tuple[int, int]:
     assert line.turn.exchange is not None
     return line.turn.exchange.request_seq, line.turn.exchange.response_seq
+
+
+def test_what_is_on_its_way_counts_against_the_budget() -> None:
+    meter = Meter(Decimal(1))
+    meter.reserve(Decimal("0.6"), again=False)
+    with pytest.raises(BudgetExhausted, match=r"\$0\.6000 on its way"):
+        meter.reserve(Decimal("0.6"), again=False)
+    meter.release(Decimal("0.6"))
+    meter.reserve(Decimal("0.6"), again=False)
+
+
+def test_an_answer_without_a_bill_counts_as_dear_as_it_could_be() -> None:
+    meter = Meter(Decimal(1))
+    meter.reserve(Decimal("0.6"), again=False)
+    meter.settle(Decimal("0.6"), None, None)
+    with pytest.raises(BudgetExhausted):
+        meter.reserve(Decimal("0.6"), again=False)
+
+
+def test_long_answers_are_expected_after_a_long_answer() -> None:
+    meter = Meter(None)
+    expected = [meter.longest_output]
+    for length in (5000, 10):
+        meter.reserve(Decimal(0), again=False)
+        meter.settle(Decimal(0), Tokens(1, length), Decimal(0))
+        expected.append(meter.longest_output)
+    assert expected == [4096, 5000, 5000]
+
+
+def test_the_price_is_that_of_the_release_that_answered() -> None:
+    """The first gpt-4o cost twice what the name costs now; a name without a price costs what was asked for."""
+    prices, spec, tokens = PriceList(), resolve_model("openai/gpt-4o"), Tokens(1000, 0)
+    answered = [None, "gpt-4o-2024-05-13", "a-name-of-its-own"]
+    costs = [prices.cost(spec, tokens, wire.AT, name) for name in answered]
+    assert costs == [Decimal("0.0025"), Decimal("0.005"), Decimal("0.0025")]
