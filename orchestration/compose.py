@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from agents.brief import Brief
 from agents.group_chat import Discussion, Table, discuss
 from agents.llm.channel import Channel
 from agents.llm.models import ModelSpec, api_key, resolve_model
+from agents.llm.prices import PriceList, Tokens
 from agents.prompt_files import Prompt
 from agents.roster import Seat
 from data.model.decisions import Abstention, Decision, Opinion, Role
@@ -59,6 +61,14 @@ def choose_models(
         raise UsageError(f"--agent_model {sorted(unknown)[0]}: the agents are {seats}")
     models = {role: resolve_model(per_agent.get(role.value, model), base_url) for role in Role}
     return models, {spec: api_key(spec, environ) for spec in models.values()}
+
+
+def require_prices(models: Iterable[ModelSpec], budget_usd: Decimal | None, at: datetime) -> None:
+    """A budget is kept only where every price is known. Raises UsageError naming the model."""
+    prices = PriceList()
+    for spec in models if budget_usd is not None else ():
+        if prices.cost(spec, Tokens(0, 0), at) is None:
+            raise UsageError(f"the price of {spec.shown} is not known, so --budget_usd cannot be kept; leave it out")
 
 
 def compose_session(

@@ -62,6 +62,8 @@ def _state(tape: Tape, cost: Decimal | None) -> str:
 
 def _rows(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "run", f"{summary.run_id}  ({summary.status})"
+    if summary.reason:
+        yield "stopped", summary.reason
     yield "model", summary.model
     yield "decisions", f"{summary.decisions}, {summary.failed} failed{_failures(summary)}"
     yield "replies", f"{summary.replies_traced} of {summary.replies} replies trace to a recorded provider response"

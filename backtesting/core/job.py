@@ -25,11 +25,12 @@ from backtesting.core.stopping import StoppableTransport, StopSwitch
 from data.journal.comms_file import CommsFile
 from data.journal.run_journal import RunJournal
 from data.model.canonical import to_json
+from data.model.errors import StoreUnavailable
 from data.model.protocols import Clock, Journal
 from data.store.database import open_database
 from data.store.store import Store
 from orchestration.communication_log import patch_all
-from orchestration.compose import Panel, choose_models, compose_session
+from orchestration.compose import Panel, choose_models, compose_session, require_prices
 
 INCOMPLETE = 3
 
@@ -52,6 +53,7 @@ class Job:
         console = Console(file=err)
         settings = self.settings
         models, keys = choose_models(settings.model, settings.agent_models, settings.base_url, self.environ)
+        require_prices(keys, settings.budget_usd, self.clock.now())
         panel = Panel(models, load_prompts(settings.prompts), keys)
         with open_database(settings.database_url, self.root / "data" / "postgres") as database:
             store = Store(database.engine)
@@ -74,7 +76,8 @@ class Job:
             stack.callback(patch_all(journal, run=self.run_id))
             begin(journal, prepared, self.run_id, environment(self.root), panel.note)
             store.begin_run(self.run_id, to_json(prepared.question), str(folder), self.clock.now())
-            console.print(f"run {self.run_id}: {prepared.decisions} decisions, {panel.note}", markup=False, soft_wrap=True)
+            opening = f"run {self.run_id}: {prepared.decisions} decisions, {panel.note}"
+            console.print(opening, markup=False, soft_wrap=True)
             session = compose_session(
                 prepared.question,
                 panel,
@@ -98,10 +101,17 @@ class Job:
             result = Result(prepared, ending, tally, channel.totals, panel.note, self.monotonic() - started)
             summary = result.summary(self.run_id, folder, comms.path)
             end(journal, folder, result, summary)
+            self._list_end(store, summary, console)
+        return summary
+
+    def _list_end(self, store: Store, summary: Summary, console: Console) -> None:
+        """A database lost on the way must not hide what the run's folder holds."""
+        try:
             store.end_run(
                 self.run_id, summary.status, summary.result_digest, summary.for_programs(), self.clock.now()
             )
-        return summary
+        except StoreUnavailable as error:
+            console.print(f"the run is not listed as ended: {error}", markup=False, soft_wrap=True)
 
     def _channel(self, journal: Journal, switch: StopSwitch) -> Channel:
         settings = self.settings

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -21,7 +22,7 @@ from backtesting.execution.broker import StepBroker
 from backtesting.execution.costs import proportional_costs
 from data.model.canonical import Json, digest, to_json
 from data.model.decisions import Decision
-from data.model.errors import RunIncomplete
+from data.model.errors import AgentraderError
 from data.model.market import Bar
 from data.model.protocols import Journal, Record
 from data.model.question import Question
@@ -89,7 +90,7 @@ def play(
     check: Callable[[], None],
     on_step: Callable[[Step, Tape], None],
 ) -> Ending:
-    """Runs the loop over the window. A stop keeps what was done; a broken journal passes."""
+    """Runs the loop over the window. A stop keeps what was done, and so does trouble a user can mend."""
     question = prepared.question
     loop = Loop(
         session=session,
@@ -105,12 +106,14 @@ def play(
         on_step=on_step,
     )
     window = (question.interval, question.start_on, question.end_on)
-    streams = [store.first_bars(symbol, *window) for symbol in question.symbols]
-    try:
-        tape = loop.run(steps(streams))
-    except (RunIncomplete, Stopped) as stop:
-        reason = f"stopped by {stop}" if isinstance(stop, Stopped) else str(stop)
-        return Ending(loop.tape, reason, None)
+    with ExitStack() as open_streams:
+        bars = [closing(store.first_bars(symbol, *window)) for symbol in question.symbols]
+        streams = [open_streams.enter_context(stream) for stream in bars]
+        try:
+            tape = loop.run(steps(streams))
+        except (AgentraderError, Stopped) as stop:
+            reason = f"stopped by {stop}" if isinstance(stop, Stopped) else str(stop)
+            return Ending(loop.tape, reason, None)
     return Ending(tape, None, result_digest(question, prepared.data_digest, tape))
 
 

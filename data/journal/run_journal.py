@@ -38,9 +38,7 @@ class RunJournal:
         self._lock = threading.RLock()
         self._broken: str | None = None
         self._seq = 0
-        folder.mkdir(parents=True, exist_ok=True)
-        self._descriptor = _open_exclusively(folder / LOG_NAME)
-        _sync_folder(folder)
+        self._descriptor = _open_exclusively(folder)
 
     def append(
         self, kind: str, body: Mapping[str, object], *, slot: str | None = None, caused_by: Sequence[int] = ()
@@ -211,9 +209,12 @@ def _number(digits: str) -> int | float:
     return value if abs(value) < 2**53 else float(digits)
 
 
-def _open_exclusively(path: Path) -> int:
+def _open_exclusively(folder: Path) -> int:
+    path = folder / LOG_NAME
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o644)
+        _sync_folder(folder)
     except FileExistsError:
         raise UsageError(f"{path} exists already: a run's journal is never written twice") from None
     except OSError as error:

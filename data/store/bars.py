@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -115,7 +115,9 @@ def is_adjusted(connection: Connection, bars: tuple[Bar, ...], as_of: datetime) 
     return bool(connection.exec_driver_sql(_IS_ADJUSTED, span).scalar_one())
 
 
-def first_bars(engine: Engine, symbol: str, interval: Interval, start_on: date, end_on: date) -> Iterator[Bar]:
+def first_bars(
+    engine: Engine, symbol: str, interval: Interval, start_on: date, end_on: date
+) -> Generator[Bar, None, None]:
     span = {"symbol": symbol, "interval": interval.value, "start_on": start_on, "end_on": end_on}
     with engine.connect() as connection:
         for row in connection.execution_options(yield_per=STREAM).execute(_FIRST_BARS, span):

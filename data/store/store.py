@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -47,7 +47,7 @@ class Store:
         with self.engine.connect() as connection:
             return bar_rows.bars_as_of(connection, symbol, interval, as_of, limit)
 
-    def first_bars(self, symbol: str, interval: Interval, start_on: date, end_on: date) -> Iterator[Bar]:
+    def first_bars(self, symbol: str, interval: Interval, start_on: date, end_on: date) -> Generator[Bar, None, None]:
         """The bars of these sessions as they were first printed, oldest first; streamed from the server."""
         return bar_rows.first_bars(self.engine, symbol, interval, start_on, end_on)
 
