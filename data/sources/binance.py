@@ -67,7 +67,7 @@ def fetch_binance(
         raise UsageError(f"{symbol} is a perpetual: its funding payments would be missing; use the spot symbol")
     start, end = _midnight(start_on), _midnight(end_on + timedelta(days=1))
     bars: list[RawBar] = []
-    for page in _pages(exchange, symbol, interval, start, end, host):
+    for page in _pages(exchange, symbol, interval, start, end, host, watch):
         bars += [_bar(len(bars) + place, row) for place, row in enumerate(page, 1)]
         watch(f"Binance {symbol} {interval}: {len(bars):,} bars, up to {show(_instant(page[-1]))}")
     if not bars:
@@ -76,11 +76,11 @@ def fetch_binance(
 
 
 def _pages(
-    exchange: Exchange, symbol: str, interval: Interval, start: datetime, end: datetime, host: str
+    exchange: Exchange, symbol: str, interval: Interval, start: datetime, end: datetime, host: str, watch: Watch
 ) -> Iterator[list[Sequence[Any]]]:
     since = start
     while since < end:
-        rows = _fetch(exchange, symbol, interval, since, host)
+        rows = _fetch(exchange, symbol, interval, since, host, watch)
         page = [row for row in rows if since <= _instant(row) < end]
         if not page:
             return
@@ -88,7 +88,9 @@ def _pages(
         since = _instant(page[-1]) + interval.length
 
 
-def _fetch(exchange: Exchange, symbol: str, interval: Interval, since: datetime, host: str) -> Sequence[Sequence[Any]]:
+def _fetch(
+    exchange: Exchange, symbol: str, interval: Interval, since: datetime, host: str, watch: Watch
+) -> Sequence[Sequence[Any]]:
     ccxt = load_feed("ccxt")
 
     def passes(error: Exception) -> bool:
@@ -96,6 +98,8 @@ def _fetch(exchange: Exchange, symbol: str, interval: Interval, since: datetime,
 
     try:
         for attempt in stamina.retry_context(on=passes, attempts=ATTEMPTS, timeout=PATIENCE_S):
+            if attempt.num > 1:
+                watch(f"Binance {symbol}: the network failed, attempt {attempt.num} of {ATTEMPTS}")
             with attempt:
                 return exchange.fetch_ohlcv(symbol, interval.value, int(since.timestamp() * 1000), PAGE)
     except ccxt.BadSymbol:

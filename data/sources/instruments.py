@@ -26,7 +26,12 @@ PAIR = re.compile(r"[A-Z0-9]{2,}?[-/]?(USDT|USDC|BUSD|FDUSD|TUSD)\Z|[A-Z0-9]{2,}
 CURRENCIES = {
     **dict.fromkeys((EQUITIES, "XNAS", "ARCX", "BATS", "XASE", FUTURES, "CBOT", "COMEX", "NYMEX", "XCBF"), "USD"),
     **dict.fromkeys(("XETR", "XPAR", "XAMS", "XMIL", "XMAD", "XBRU", "XLIS", "XFRA"), "EUR"),
-    **{"XLON": "GBP", "XTKS": "JPY", "XHKG": "HKD", "XTSE": "CAD", "XASX": "AUD", "XSWX": "CHF"},
+    "XLON": "GBP",
+    "XTKS": "JPY",
+    "XHKG": "HKD",
+    "XTSE": "CAD",
+    "XASX": "AUD",
+    "XSWX": "CHF",
 }
 ANY_COIN = Decimal("0.00000001")
 CENT = Decimal("0.01")

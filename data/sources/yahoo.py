@@ -7,9 +7,10 @@ reach back some two years; dividends are not brought along.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from json import JSONDecodeError
-from typing import Any, Protocol
+from typing import Any
 
 import stamina
 
@@ -25,18 +26,19 @@ ATTEMPTS, PATIENCE_S = 5, 120.0
 COLUMNS = ("Open", "High", "Low", "Close", "Volume")
 
 
-class Yahoo(Protocol):
-    """The yfinance module, or what stands in for it: `Ticker(symbol).history(…)` and `.splits` are used."""
-
-    def Ticker(self, ticker: str) -> Any: ...  # noqa: N802 (yfinance's name)
+Yahoo = Callable[[str], Any]
+"""Gives yfinance's `Ticker` of a symbol; its `history(…)` and `splits` are used."""
 
 
-def connect() -> Yahoo:
-    """yfinance, told to raise what it would otherwise log and answer with an empty table."""
+def connect(session: object = None) -> Yahoo:
+    """yfinance, told to raise what it would otherwise log and answer with an empty table.
+
+    `session` is a session of curl_cffi or requests; yfinance makes its own without one. Raises UsageError if yfinance
+    is not installed.
+    """
     yfinance = load_feed("yfinance")
     yfinance.config.debug.hide_exceptions = False
-    connected: Yahoo = yfinance
-    return connected
+    return lambda symbol: yfinance.Ticker(symbol, session=session)
 
 
 def fetch_yahoo(
@@ -49,7 +51,7 @@ def fetch_yahoo(
     if interval not in INTERVALS:
         raise UsageError(f"Yahoo has no {interval} bars; it has {', '.join(INTERVALS)}")
     watch(f"Yahoo {symbol} {interval}: {start_on} to {end_on}")
-    frame, splits = _fetch(yahoo, symbol, interval, start_on, end_on)
+    frame, splits = _fetch(yahoo, symbol, interval, start_on, end_on, watch)
     rows = zip(frame.index, *(frame[name] for name in COLUMNS), strict=True)
     bars = tuple(_bar(place, interval, stamp, values) for place, (stamp, *values) in enumerate(rows, 1))
     if not bars:
@@ -60,15 +62,19 @@ def fetch_yahoo(
     return BarBatch("Yahoo Finance", digest_of(bars), symbol, interval, bars, adjustment)
 
 
-def _fetch(yahoo: Yahoo, symbol: str, interval: Interval, start_on: date, end_on: date) -> tuple[Any, Any]:
+def _fetch(
+    yahoo: Yahoo, symbol: str, interval: Interval, start_on: date, end_on: date, watch: Watch
+) -> tuple[Any, Any]:
     """The table of prices and all splits there ever were, as pandas has them."""
     errors = load_feed("yfinance.exceptions")
-    # curl_cffi's and requests' errors are both OSErrors.
-    passing = (errors.YFRateLimitError, OSError)
+    # curl_cffi's and requests' errors are both OSErrors; a page that is no JSON is what Yahoo shows in trouble.
+    passing = (errors.YFRateLimitError, OSError, JSONDecodeError)
     try:
         for attempt in stamina.retry_context(on=passing, attempts=ATTEMPTS, timeout=PATIENCE_S):
             with attempt:
-                ticker = yahoo.Ticker(symbol)
+                if attempt.num > 1:
+                    watch(f"Yahoo {symbol}: the network failed, attempt {attempt.num} of {ATTEMPTS}")
+                ticker = yahoo(symbol)
                 frame = ticker.history(
                     start=str(start_on),
                     end=str(end_on + timedelta(days=1)),
@@ -77,7 +83,7 @@ def _fetch(yahoo: Yahoo, symbol: str, interval: Interval, start_on: date, end_on
                     actions=True,
                 )
                 return frame, ticker.splits
-    except errors.YFPricesMissingError as error:
+    except errors.YFTickerMissingError as error:
         raise DataError(f"Yahoo has no {interval} bars of {symbol} from {start_on} to {end_on}: {error}") from None
     except (errors.YFException, OSError, JSONDecodeError) as error:
         raise FeedError(f"Yahoo failed: {type(error).__name__}: {str(error)[:200]}") from None

@@ -67,7 +67,7 @@ def test_the_other_unadjusted_shares_have_every_session_and_nothing_odd(shared_d
     ],
 )
 def test_adjusted_levels_are_named(shared_data: Path, path: str, text: str) -> None:
-    symbol = path.split("/")[1].split("_")[0]
+    symbol = path.split("/")[1].split("_", maxsplit=1)[0]
     found = checked(shared_data / "us_equity_daily" / path, symbol, "1d")
     assert found.adjustment.startswith(text)
     assert "split_like" not in found.findings

@@ -11,7 +11,6 @@ from source_files import known, read_facts, utc, versions
 
 from data.model.market import FactKind
 
-
 # Rows whose figure another filing of the same day gives too.
 GIVEN_TWICE_A_DAY = 171
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from source_files import utc
 
@@ -63,6 +63,7 @@ def test_an_unknown_market_says_what_there_is() -> None:
 
 
 @pytest.mark.parametrize("calendar", CALENDARS)
+@settings(deadline=None)  # the first use of a calendar builds it
 @given(day=days)
 def test_a_sessions_times_are_in_order_and_lead_back_to_it(calendar: str, day: date) -> None:
     closes = calendars.session_close(calendar, day)
@@ -79,6 +80,7 @@ def test_a_sessions_times_are_in_order_and_lead_back_to_it(calendar: str, day: d
         assert calendars.daily_open_time(calendar, day) < closes
 
 
+@settings(deadline=None)
 @given(instant=st.datetimes(datetime(1999, 1, 1), datetime(2030, 1, 1)))  # noqa: DTZ001 (hypothesis wants them naive)
 def test_no_day_has_ended_before_it_began(instant: datetime) -> None:
     moment = utc(instant.isoformat())
