@@ -24,7 +24,8 @@ AMBIENT = re.compile(
     r"datetime\.datetime\.(now|utcnow|today)|datetime\.date\.today|time\.(time|time_ns|monotonic|perf_counter|sleep)\w*"
     r"|uuid\.uuid[14]|os\.urandom|(random|secrets|numpy\.random)\.\w+"
 )
-SEEDED = {"random.Random", "numpy.random.Generator", "numpy.random.SeedSequence", "numpy.random.PCG64"}
+SEEDABLE = {"random.Random", "numpy.random.default_rng", "numpy.random.RandomState", "numpy.random.SeedSequence"}
+RANDOM_TYPES = {"numpy.random.Generator", "numpy.random.BitGenerator"}
 EXECUTES = re.compile(
     r"(builtins\.)?(eval|exec|compile|__import__)|(pickle|cPickle|dill|cloudpickle|marshal|shelve|joblib)(\.\w+)*"
 )
@@ -56,10 +57,14 @@ def uses(source: str, forbidden: re.Pattern[str]) -> list[tuple[int, str]]:
     """Where a module names something forbidden: called, handed on or kept as a default, it is the same."""
     tree = ast.parse(source)
     names = imported_names(tree)
+    unseeded = {node.func for node in ast.walk(tree) if isinstance(node, ast.Call) and not (node.args or node.keywords)}
+    fine = {node for node in ast.walk(tree) if dotted(node, names) in SEEDABLE and node not in unseeded}
     found = [
-        (node.lineno, dotted(node, names)) for node in ast.walk(tree) if isinstance(node, ast.Name | ast.Attribute)
+        (node.lineno, dotted(node, names))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name | ast.Attribute) and node not in fine
     ]
-    return [(line, name) for line, name in found if forbidden.fullmatch(name) and name not in SEEDED]
+    return [(line, name) for line, name in found if forbidden.fullmatch(name) and name not in RANDOM_TYPES]
 
 
 def functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -133,6 +138,8 @@ def test_only_doors_print() -> None:
         ("import numpy as np\nnp.random.default_rng()", "numpy.random.default_rng"),
         ("from datetime import datetime\ndatetime.fromisoformat('2025-04-01')", None),
         ("import random\nrandom.Random(7)", None),
+        ("import random\nrandom.Random()", "random.Random"),
+        ("import numpy as np\ndef draw(seed: int, rng: np.random.Generator): np.random.default_rng(seed)", None),
         ("def now(clock): return clock.time()", None),
     ],
 )
