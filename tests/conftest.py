@@ -40,8 +40,24 @@ def database_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def server_url() -> Iterator[str]:
+    """The same on the server of AGENTRADER_TEST_DATABASE_URL; a test that asks for it is marked `server`."""
+    server = os.environ.get("AGENTRADER_TEST_DATABASE_URL")
+    if not server:
+        pytest.skip("AGENTRADER_TEST_DATABASE_URL names no PostgreSQL server")
+    with databases.fresh(server) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
 def _engine(database_url: str) -> Iterator[Engine]:
     with open_database(database_url, TEST_CLUSTER) as database:
+        yield database.engine
+
+
+@pytest.fixture(scope="session")
+def _server_engine(server_url: str) -> Iterator[Engine]:
+    with open_database(server_url, TEST_CLUSTER) as database:
         yield database.engine
 
 
@@ -50,3 +66,18 @@ def store(_engine: Engine) -> Store:
     """An empty store on the embedded server."""
     databases.empty(_engine)
     return Store(_engine)
+
+
+@pytest.fixture
+def server_store(_server_engine: Engine) -> Store:
+    """An empty store on the other server."""
+    databases.empty(_server_engine)
+    return Store(_server_engine)
+
+
+@pytest.fixture(params=["store", pytest.param("server_store", marks=pytest.mark.server)], ids=["embedded", "server"])
+def any_store(request: pytest.FixtureRequest) -> Store:
+    """An empty store, once on each of the two."""
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Store)
+    return found

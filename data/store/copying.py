@@ -49,7 +49,8 @@ def _cell(value: Value) -> str:
     if isinstance(value, datetime):
         return require_utc(value).isoformat()
     if isinstance(value, tuple | list):
-        return "{" + ",".join('"' + _text(_text(item).replace('"', '\\"')) + '"' for item in value) + "}"
+        items = (item.replace("\\", "\\\\").replace('"', '\\"') for item in value)
+        return _text("{" + ",".join(f'"{item}"' for item in items) + "}")
     return str(value)
 
 

@@ -1,7 +1,7 @@
 """Facts as they were known at an instant.
 
 Which version of a fact counts then is the database's own function `market.facts_known`; the planner takes it in, so the
-indexes serve it.
+indexes serve it. A fact that was said again unchanged is as old as when it was first said so.
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ _PER_KEY = """
         FROM unnest(%(symbols)s::text[]) AS about (symbol),
              unnest(%(keyed_kinds)s::text[], %(keyed_amounts)s::int[], %(keys)s::text[]) AS asked (kind, amount, key)
     )
-    SELECT f.symbol, f.kind, f.key, f.known_at, f.source, f.period, f.value, f.unit, f.body, f.effective_on
+    SELECT f.symbol, f.kind, f.key, f.since, f.source, f.period, f.value, f.unit, f.body, f.effective_on
     FROM series CROSS JOIN LATERAL (
         SELECT * FROM market.facts_known(%(as_of)s) f
         WHERE f.symbol = series.symbol AND f.kind = series.kind AND f.key = series.key
-        ORDER BY f.known_at DESC, f.period DESC LIMIT series.amount
+        ORDER BY f.since DESC, f.period DESC LIMIT series.amount
     ) f
 """
 _NEWEST = """
-    SELECT f.symbol, f.kind, f.key, f.known_at, f.source, f.period, f.value, f.unit, f.body, f.effective_on
+    SELECT f.symbol, f.kind, f.key, f.since, f.source, f.period, f.value, f.unit, f.body, f.effective_on
     FROM unnest(%(symbols)s::text[]) AS about (symbol),
          unnest(%(kinds)s::text[], %(amounts)s::int[]) AS asked (kind, amount)
     CROSS JOIN LATERAL (
         SELECT * FROM market.facts_known(%(as_of)s) f
         WHERE f.symbol = about.symbol AND f.kind = asked.kind
-        ORDER BY f.known_at DESC, f.key DESC, f.period DESC LIMIT asked.amount
+        ORDER BY f.since DESC, f.key DESC, f.period DESC LIMIT asked.amount
     ) f
 """
 _ACTIONS = text("""
-    SELECT symbol, kind, key, known_at, source, period, value, unit, body, effective_on FROM market.facts
+    SELECT symbol, kind, key, since, source, period, value, unit, body, effective_on FROM market.facts
     WHERE symbol = :symbol AND kind IN ('split', 'dividend') ORDER BY published_at, known_at, fact_id
 """)
 
@@ -113,12 +113,12 @@ def _order(fact: Fact) -> tuple[datetime, str, str, str, str]:
 
 
 def _fact(row: Sequence[Any]) -> Fact:
-    symbol, kind, key, known_at, source, period, value, unit, body, effective_on = row
+    symbol, kind, key, since, source, period, value, unit, body, effective_on = row
     return Fact(
         symbol=symbol,
         kind=FactKind(kind),
         key=key,
-        known_at=known_at.astimezone(UTC),
+        known_at=since.astimezone(UTC),
         source=source,
         period=period,
         value=value,

@@ -3,11 +3,10 @@
 A fact is named by symbol, kind, key and period. A row is one publication of it: of those known at an instant the latest
 publication counts, in the version known last. So:
 
-- A publication that says what the one before it said adds nothing; what came before is looked up as known then.
-- A publication found late keeps its own date: it was known then, we only had not read it.
-- Another value for the same publication is a correction that states no date: it is known from its ingest on.
-
-Limit: where A, A, B were published, the second A is not stored; a B found later between the two As would stay in force.
+- A publication keeps its own date, however late we read it: it was known then.
+- Another value for a publication that we had read is a correction without a date: it is known from its ingest on.
+- A publication that says what the one before it said, as that was known then, is stored with the date of the first that
+  said so (`since`). It is no news, but has to be remembered: or else its correction would look like a publication.
 """
 
 from __future__ import annotations
@@ -52,9 +51,9 @@ _STORE = text("""
     ),
     fresh AS (
         SELECT c.*, lag(c.published_at) OVER name AS read_before_at, lag(c.content) OVER name AS read_before,
-               stored.published_at AS stored_before_at, stored.content AS stored_before
+               stored.published_at AS stored_before_at, stored.content AS stored_before, stored.since AS stored_since
         FROM compared c LEFT JOIN LATERAL (
-            SELECT f.published_at, ROW(trim_scale(f.value), f.unit, f.body, f.effective_on)::text AS content
+            SELECT f.published_at, f.since, ROW(trim_scale(f.value), f.unit, f.body, f.effective_on)::text AS content
             FROM market.facts f
             WHERE f.symbol = c.symbol AND f.kind = c.kind AND f.key = c.key AND f.period = c.period
               AND f.published_at < c.published_at AND f.known_at <= c.published_at
@@ -63,28 +62,34 @@ _STORE = text("""
         WHERE c.corrects IS NULL
         WINDOW name AS (PARTITION BY c.symbol, c.kind, c.key, c.period ORDER BY c.published_at)
     ),
-    said AS (
-        SELECT *, CASE WHEN read_before_at > stored_before_at OR stored_before_at IS NULL
-                       THEN read_before ELSE stored_before END AS before
-        FROM fresh
+    begun AS (
+        SELECT *, CASE WHEN after_stored THEN stored_before ELSE read_before END AS before,
+               CASE WHEN after_stored AND content = stored_before THEN stored_since
+                    WHEN after_stored OR content IS DISTINCT FROM read_before THEN published_at END AS run_since
+        FROM (SELECT *, coalesce(stored_before_at > read_before_at, stored_before_at IS NOT NULL) AS after_stored
+              FROM fresh) placed
+    ),
+    runs AS (
+        SELECT *, count(run_since) OVER (PARTITION BY symbol, kind, key, period ORDER BY published_at) AS run FROM begun
     ),
     wanted AS (
         SELECT symbol, kind, key, period, published_at, published_at AS known_at,
-               source, value, unit, body, effective_on, before IS NULL AS is_new
-        FROM said WHERE content IS DISTINCT FROM before
+               min(run_since) OVER (PARTITION BY symbol, kind, key, period, run) AS since,
+               source, value, unit, body, effective_on, before IS NULL AS is_new, before <> content AS is_changed
+        FROM runs
         UNION ALL
         SELECT symbol, kind, key, period, published_at, greatest(:ingested_at, corrects_known_at),
-               source, value, unit, body, effective_on, false
+               greatest(:ingested_at, corrects_known_at), source, value, unit, body, effective_on, false, true
         FROM compared WHERE corrects <> content
     ),
     stored AS (
-        INSERT INTO market.facts (symbol, kind, key, period, published_at, known_at, source, value, unit, body,
+        INSERT INTO market.facts (symbol, kind, key, period, published_at, known_at, since, source, value, unit, body,
                                   effective_on, synthetic, batch_id)
-        SELECT symbol, kind, key, period, published_at, known_at, source, value, unit, body, effective_on,
+        SELECT symbol, kind, key, period, published_at, known_at, since, source, value, unit, body, effective_on,
                :synthetic, :batch_id
         FROM wanted ORDER BY symbol, kind, key, period, published_at
     )
-    SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM wanted
+    SELECT count(*), count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE is_changed) FROM wanted
 """)
 
 
@@ -99,10 +104,10 @@ def add_facts(engine: Engine, batch: Batch, facts: Iterable[Fact]) -> Counts:
                 "nothing was stored"
             )
         stamp = begin_batch(connection, batch)
-        new, corrected = connection.execute(_STORE, stamp).one()
-        if not new + corrected:
+        stored, new, corrected = connection.execute(_STORE, stamp).one()
+        if not stored:
             transaction.rollback()  # nothing new leaves nothing, not even a batch
-        elif new + corrected >= MANY:
+        elif stored >= MANY:
             connection.exec_driver_sql("ANALYZE market.facts")
     return Counts(read, new, corrected)
 

@@ -58,8 +58,8 @@ CREATE TABLE market.bars (
 );
 CREATE INDEX synthetic_bars ON market.bars (symbol, "interval") WHERE synthetic;
 
--- published_at: what its source says; known_at: from when on we may act on it. They differ in a correction whose
--- source states no new publication.
+-- published_at: when its source says it was; known_at: from when on we may act on it, later in a correction that states
+-- no publication of its own; since: from when on the same had been said without a break.
 CREATE TABLE market.facts (
     fact_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     symbol market.name,
@@ -68,6 +68,7 @@ CREATE TABLE market.facts (
     period market.name,
     published_at timestamptz NOT NULL,
     known_at timestamptz NOT NULL,
+    since timestamptz NOT NULL,
     source text NOT NULL,
     value market.finite,
     unit text NOT NULL,
@@ -76,11 +77,11 @@ CREATE TABLE market.facts (
     synthetic boolean NOT NULL,
     batch_id bigint NOT NULL REFERENCES market.batches,
     recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    CONSTRAINT a_fact_is_known_after_publication CHECK (known_at >= published_at)
+    CONSTRAINT a_fact_is_known_after_publication CHECK (known_at >= published_at AND known_at >= since)
 );
 CREATE INDEX facts_by_name ON market.facts (symbol, kind, key, period, published_at, known_at, fact_id);
-CREATE INDEX facts_by_series ON market.facts (symbol, kind, key, known_at, period);
-CREATE INDEX facts_by_kind ON market.facts (symbol, kind, known_at, key, period);
+CREATE INDEX facts_by_series ON market.facts (symbol, kind, key, since, period);
+CREATE INDEX facts_by_kind ON market.facts (symbol, kind, since, key, period);
 CREATE INDEX synthetic_facts ON market.facts (symbol) WHERE synthetic;
 
 CREATE TABLE market.runs (
@@ -99,7 +100,7 @@ CREATE TABLE market.runs (
 KNOWN = """
 CREATE FUNCTION market.facts_known(as_of timestamptz) RETURNS SETOF market.facts LANGUAGE sql STABLE AS $$
     SELECT f.* FROM market.facts f
-    WHERE f.known_at <= as_of AND f.fact_id = (
+    WHERE f.since <= as_of AND f.known_at <= as_of AND f.fact_id = (
         SELECT version.fact_id FROM market.facts version
         WHERE version.symbol = f.symbol AND version.kind = f.kind AND version.key = f.key AND version.period = f.period
           AND version.known_at <= as_of
