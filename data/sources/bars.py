@@ -19,6 +19,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import pairwise
 
+from data.model.canonical import decimal_text
 from data.model.errors import DataError
 from data.model.instants import Interval, show
 from data.model.market import ALWAYS_OPEN, Bar, Finding, Instrument
@@ -30,7 +31,7 @@ EXAMPLES = 5
 
 @dataclass(frozen=True, slots=True)
 class RawBar:
-    """A bar as printed. `where` says where (`line 17`); `stamp` is its start, or a date for a daily bar."""
+    """A bar as printed, to 1e-8. `where` says where (`line 17`); `stamp` is its start, or a date for a daily bar."""
 
     where: str
     stamp: datetime | date
@@ -40,6 +41,13 @@ class RawBar:
     close: Decimal
     volume: Decimal
     session_on: date | None = None
+
+    @classmethod
+    def of(
+        cls, where: str, stamp: datetime | date, prices: Sequence[Decimal], session_on: date | None = None
+    ) -> RawBar:
+        """`prices` are open, high, low, close and volume, as printed."""
+        return cls(where, stamp, *(value.quantize(PLACES) for value in prices), session_on)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +88,18 @@ def build_series(
 
 def _bar(source: str, raw: RawBar, instrument: Instrument, interval: Interval) -> Bar:
     if raw.volume < 0:
-        raise DataError(f"{source}, {raw.where}: volume {raw.volume} is negative; nothing was stored")
+        raise DataError(f"{source}, {raw.where}: volume {decimal_text(raw.volume)} is negative; nothing was stored")
     open_time, known_at, session_on = _times(source, raw, instrument.calendar, interval)
     return Bar(
         symbol=instrument.symbol,
         interval=interval,
         open_time=open_time,
         known_at=known_at,
-        open=raw.open.quantize(PLACES),
-        high=raw.high.quantize(PLACES),
-        low=raw.low.quantize(PLACES),
-        close=raw.close.quantize(PLACES),
-        volume=raw.volume.quantize(PLACES),
+        open=raw.open,
+        high=raw.high,
+        low=raw.low,
+        close=raw.close,
+        volume=raw.volume,
         session_on=session_on,
     )
 

@@ -133,8 +133,7 @@ def _forbidden(host: str) -> str:
 
 def _bar(place: int, row: Sequence[Any]) -> RawBar:
     where = f"bar {place}"
-    opened, high, low, close, volume = (number("Binance", where, value) for value in row[1:6])
-    return RawBar(where, _instant(row), opened, high, low, close, volume)
+    return RawBar.of(where, _instant(row), [number("Binance", where, value) for value in row[1:6]])
 
 
 def _instant(row: Sequence[Any]) -> datetime:

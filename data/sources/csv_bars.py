@@ -46,28 +46,21 @@ def read_bar_file(path: Path, symbol: str, interval: Interval, rename: Mapping[s
         wanted = ", ".join([*missing, *([] if time_column else ["a time (open_time)"])])
         raise DataError(f"{table.file}: no column for {wanted}; its columns are {', '.join(table.columns)}")
     session_column = next((name for name in SESSIONS if name in table.columns), None)
-    for row in table.rows:
+    adjustment = SPLIT_ADJUSTED if "adj_close" in table.columns and "adjustment" not in table.columns else None
+    bars = []
+    for row in table.rows():
         _agree(row, symbol, interval, rename)
-    return BarFile(
-        name=table.file,
-        digest=table.digest,
-        adjustment=_adjustment(table),
-        bars=tuple(_bar(row, time_column, session_column) for row in table.rows),
-        findings=_ignored(table),
-    )
+        said = row.optional("adjustment") or adjustment or UNADJUSTED
+        adjustment = adjustment or said
+        if said != adjustment:
+            raise row.error(f"adjustment {said!r} differs from {adjustment!r} in the rows before")
+        bars.append(_bar(row, time_column, session_column))
+    return BarFile(table.file, table.digest, adjustment or UNADJUSTED, tuple(bars), _ignored(table))
 
 
 def _bar(row: Row, time_column: str, session_column: str | None) -> RawBar:
-    return RawBar(
-        where=f"line {row.line}",
-        stamp=row.instant_or_day(time_column),
-        open=row.number("open"),
-        high=row.number("high"),
-        low=row.number("low"),
-        close=row.number("close"),
-        volume=row.number("volume"),
-        session_on=row.optional_day(session_column) if session_column else None,
-    )
+    session_on = row.optional_day(session_column) if session_column else None
+    return RawBar.of(f"line {row.line}", row.instant_or_day(time_column), [*map(row.number, NEEDED)], session_on)
 
 
 def _agree(row: Row, symbol: str, interval: Interval, rename: Mapping[str, str]) -> None:
@@ -77,17 +70,6 @@ def _agree(row: Row, symbol: str, interval: Interval, rename: Mapping[str, str])
     length = row.optional("interval")
     if length and length.lower() != interval:
         raise row.error(f"interval {length!r} is not --interval {interval}")
-
-
-def _adjustment(table: Table) -> str:
-    texts = {row.optional("adjustment") or UNADJUSTED for row in table.rows}
-    if len(texts) > 1:
-        first = table.rows[0].optional("adjustment") or UNADJUSTED
-        other = next(row for row in table.rows if (row.optional("adjustment") or UNADJUSTED) != first)
-        raise other.error(f"adjustment {other.optional('adjustment')!r} differs from the first row's {first!r}")
-    if texts == {UNADJUSTED} and "adjustment" not in table.columns and "adj_close" in table.columns:
-        return SPLIT_ADJUSTED
-    return texts.pop()
 
 
 def _ignored(table: Table) -> tuple[Finding, ...]:

@@ -7,7 +7,7 @@ could tell which was said first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -16,7 +16,7 @@ from data.model.canonical import sha256_hex
 from data.model.instants import show
 from data.model.market import Fact, FactKind, Finding
 from data.sources.calendars import end_of_day, session_open
-from data.sources.rows import Row, Table
+from data.sources.rows import Row
 
 LONGEST_KEY = 300
 Sourced = tuple[Row, Fact]
@@ -49,7 +49,7 @@ class Facts:
     findings: tuple[Finding, ...]
 
 
-Reader = Callable[[Table, Places], tuple[list[Sourced], list[Finding]]]
+Reader = Callable[[Sequence[Row], Places], tuple[list[Sourced], list[Finding]]]
 
 
 def key_of(text: str) -> str:

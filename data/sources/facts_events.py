@@ -10,15 +10,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from data.model.market import Fact, FactKind, Finding
 from data.sources.facts import Places, Sourced, action, key_of
-from data.sources.rows import Row, Table
+from data.sources.rows import Row
 
 
-def read_news(table: Table, places: Places) -> tuple[list[Sourced], list[Finding]]:
-    sourced = [(row, _headline(row, places)) for row in table.rows]
+def read_news(rows: Sequence[Row], places: Places) -> tuple[list[Sourced], list[Finding]]:
+    sourced = [(row, _headline(row, places)) for row in rows]
     ahead = Counter(_ahead(row, fact.known_at) for row, fact in sourced)
     findings = [
         Finding("wrong_zone", "note", count, f"rows whose published_at_raw runs {hours:+g} h off; published_at counts")
@@ -48,10 +49,10 @@ def _ahead(row: Row, known_at: datetime) -> float:
     return (raw - known_at) / timedelta(hours=1)
 
 
-def read_events(table: Table, places: Places) -> tuple[list[Sourced], list[Finding]]:
+def read_events(rows: Sequence[Row], places: Places) -> tuple[list[Sourced], list[Finding]]:
     message = "events with a date and no time; known at the end of that day"
-    findings = [Finding("date_only", "note", len(table.rows), message)]
-    return [(row, _event(row, places)) for row in table.rows], findings
+    findings = [Finding("date_only", "note", len(rows), message)]
+    return [(row, _event(row, places)) for row in rows], findings
 
 
 def _event(row: Row, places: Places) -> Fact:
@@ -67,11 +68,11 @@ def _event(row: Row, places: Places) -> Fact:
     )
 
 
-def read_dividends(table: Table, places: Places) -> tuple[list[Sourced], list[Finding]]:
-    undeclared = sum(1 for row in table.rows if not row.optional("declaration_date"))
+def read_dividends(rows: Sequence[Row], places: Places) -> tuple[list[Sourced], list[Finding]]:
+    undeclared = sum(1 for row in rows if not row.optional("declaration_date"))
     message = "dividends without a declaration day; known at the open of their ex session"
     findings = [Finding("no_declaration", "note", undeclared, message)] if undeclared else []
-    return [(row, _dividend(row, places)) for row in table.rows], findings
+    return [(row, _dividend(row, places)) for row in rows], findings
 
 
 def _dividend(row: Row, places: Places) -> Fact:
@@ -95,8 +96,8 @@ def _dividend(row: Row, places: Places) -> Fact:
     )
 
 
-def read_splits(table: Table, places: Places) -> tuple[list[Sourced], list[Finding]]:
-    return [(row, _split(row, places)) for row in table.rows], []
+def read_splits(rows: Sequence[Row], places: Places) -> tuple[list[Sourced], list[Finding]]:
+    return [(row, _split(row, places)) for row in rows], []
 
 
 def _split(row: Row, places: Places) -> Fact:

@@ -8,7 +8,7 @@ counts); and, where wanted, `value`, `unit`, `text`, `period` (what it is about:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -38,10 +38,11 @@ def read_fact_file(path: Path, places: Places) -> FactFile:
     """Raises DataError naming the line, or the layouts there are if the header is none of them."""
     table = read_table(path)
     layout, read = _layout(table)
-    sourced, findings = read(table, places)
+    rows = tuple(table.rows())
+    sourced, findings = read(rows, places)
     settled = settle(sourced)
     facts = Facts(settled.facts, (*findings, *settled.findings))
-    return FactFile(table.file, table.digest, layout, len(table.rows), facts)
+    return FactFile(table.file, table.digest, layout, len(rows), facts)
 
 
 def _layout(table: Table) -> tuple[str, Reader]:
@@ -52,14 +53,14 @@ def _layout(table: Table) -> tuple[str, Reader]:
     raise DataError(f"{table.file}: columns {', '.join(table.columns)} are no known layout of facts ({known})")
 
 
-def read_own(table: Table, places: Places) -> tuple[list[Sourced], list[Finding]]:
-    return [(row, _fact(row, table.file, places)) for row in table.rows], []
+def read_own(rows: Sequence[Row], places: Places) -> tuple[list[Sourced], list[Finding]]:
+    return [(row, _fact(row, places)) for row in rows], []
 
 
-def _fact(row: Row, file: str, places: Places) -> Fact:
+def _fact(row: Row, places: Places) -> Fact:
     symbol, kind = places.symbol(row, "symbol"), _kind(row)
     value = row.number("value") if row.optional("value") else None
-    source = row.optional("source") or file
+    source = row.optional("source") or row.file
     if kind in ACTIONS:
         on = row.day("effective_on")
         if value is None or value <= 0:

@@ -14,13 +14,14 @@ Keys: companyfacts' concept (`NetIncomeLoss`), Polygon's item (`net_income_loss`
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from data.model.market import Fact, FactKind, Finding
 from data.sources.calendars import end_of_day
 from data.sources.facts import Places, Sourced, left_out
-from data.sources.rows import Row, Table
+from data.sources.rows import Row
 
 # Filing days are days of the SEC in New York, wherever the share itself is traded.
 EDGAR = "XNYS"
@@ -29,13 +30,13 @@ REPORTS = ("10-K", "10-Q", "8-K", "20-F", "6-K", "40-F")
 INSIDERS = ("3", "4", "5", "144")
 
 
-def read_companyfacts(table: Table, places: Places) -> tuple[list[Sourced], list[Finding]]:
+def read_companyfacts(rows: Sequence[Row], places: Places) -> tuple[list[Sourced], list[Finding]]:
     units: defaultdict[str, set[str]] = defaultdict(set)
-    for row in table.rows:
+    for row in rows:
         units[row.text("concept")].add(row.text("unit"))
     chosen: dict[tuple[str, str, str, datetime], Sourced] = {}
     contradicted: list[Row] = []
-    for row in sorted(table.rows, key=lambda row: row.text("accession")):
+    for row in sorted(rows, key=lambda row: row.text("accession")):
         fact = _companyfact(row, places, units)
         name = (fact.symbol, fact.key, fact.period, fact.known_at)
         if name in chosen and chosen[name][1].value != fact.value:
@@ -67,8 +68,8 @@ def _period(row: Row) -> str:
     return f"{started}/{ended}" if started else str(ended)
 
 
-def read_submissions(table: Table, places: Places) -> tuple[list[Sourced], list[Finding]]:
-    sourced = [(row, _submission(row, places)) for row in table.rows]
+def read_submissions(rows: Sequence[Row], places: Places) -> tuple[list[Sourced], list[Finding]]:
+    sourced = [(row, _submission(row, places)) for row in rows]
     message = "acceptance times written in New York time with a wrong Z; read as New York time"
     return sourced, [Finding("wrong_zone", "note", len(sourced), message)]
 
@@ -93,9 +94,9 @@ def _group(form: str) -> str:
     return "report" if plain in REPORTS else "insider" if plain in INSIDERS else "filing"
 
 
-def read_polygon_quarterly(table: Table, places: Places) -> tuple[list[Sourced], list[Finding]]:
-    dated = [row for row in table.rows if row.optional("acceptance_datetime") or row.optional("filing_date")]
-    undated = [row for row in table.rows if not (row.optional("acceptance_datetime") or row.optional("filing_date"))]
+def read_polygon_quarterly(rows: Sequence[Row], places: Places) -> tuple[list[Sourced], list[Finding]]:
+    dated = [row for row in rows if row.optional("acceptance_datetime") or row.optional("filing_date")]
+    undated = [row for row in rows if not (row.optional("acceptance_datetime") or row.optional("filing_date"))]
     only_day = sum(1 for row in dated if not row.optional("acceptance_datetime"))
     findings = left_out(
         "no_filing_date", undated, "rows without a filing date, left out: nobody can say when they were known"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from decimal import Decimal, InvalidOperation
 from importlib import import_module
 from typing import Any
 
 from data.model.errors import DataError, UsageError
+
+# Their warnings go where the program's own go, or nowhere: what is tried again is told by the feeds themselves.
+for _name in ("stamina", "yfinance"):
+    logging.getLogger(_name).addHandler(logging.NullHandler())
 
 INSTALL = "pip install -r requirements-feeds.txt"
 

@@ -204,7 +204,7 @@ def _refuse_mixed_levels(store: Store, batch: BarBatch) -> None:
     if held != batch.adjustment:
         raise DataError(
             f"{batch.source}: adjustment {batch.adjustment!r}, but {symbol} {batch.interval} holds bars with {held!r}; "
-            f"bring these under another symbol: --symbol {symbol}.ADJ --rename {symbol} {symbol}.ADJ"
+            f"bring these as a file under another symbol: --symbol {symbol}.ADJ --rename {symbol} {symbol}.ADJ"
         )
 
 

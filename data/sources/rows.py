@@ -12,10 +12,11 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 
 from data.model.canonical import sha256_hex
@@ -95,12 +96,24 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A file's rows. `digest` is the SHA-256 of its unpacked bytes: a file and its gzip are the same batch."""
+    """A file's columns and rows. `digest` is the SHA-256 of its unpacked bytes: a file and its gzip are one batch."""
 
     file: str
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
     digest: str
+    text: str
+
+    def rows(self) -> Iterator[Row]:
+        """One at a time, blank lines left out. Raises DataError at a line that does not fit the header."""
+        lines = _cells(self.file, self.text)
+        next(lines)
+        for line, cells in lines:
+            if len(cells) != len(self.columns):
+                raise DataError(
+                    f"{self.file}, line {line}: {len(cells)} cells under {len(self.columns)} column names; "
+                    "nothing was stored"
+                )
+            yield Row(self.file, line, dict(zip(self.columns, map(str.strip, cells), strict=True)))
 
 
 def read_table(path: Path) -> Table:
@@ -114,10 +127,10 @@ def read_table(path: Path) -> Table:
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
         raise DataError(f"{path.name}, line {line}: a NUL character, so no text; nothing was stored")
-    columns, rows = _parsed(path.name, text)
-    if not rows:
+    first_two = list(islice(_cells(path.name, text), 2))
+    if len(first_two) < 2:
         raise DataError(f"{path.name} has no rows")
-    return Table(path.name, columns, rows, sha256_hex(content))
+    return Table(path.name, _header(path.name, first_two[0][1]), sha256_hex(content), text)
 
 
 def _unpacked(path: Path) -> bytes:
@@ -133,27 +146,17 @@ def _unpacked(path: Path) -> bytes:
         raise DataError(f"{path.name} is a damaged gzip file: {error}") from None
 
 
-def _parsed(file: str, text: str) -> tuple[tuple[str, ...], tuple[Row, ...]]:
+def _cells(file: str, text: str) -> Iterator[tuple[int, list[str]]]:
+    """The lines that are not blank, each with its number: quoted cells may hold line breaks."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows: list[Row] = []
-    columns: tuple[str, ...] = ()
     before = 0
     try:
         for cells in reader:
             line, before = before + 1, reader.line_num
-            if not any(cell.strip() for cell in cells):
-                continue
-            if not columns:
-                columns = _header(file, cells)
-                continue
-            if len(cells) != len(columns):
-                raise DataError(
-                    f"{file}, line {line}: {len(cells)} cells under {len(columns)} column names; nothing was stored"
-                )
-            rows.append(Row(file, line, dict(zip(columns, map(str.strip, cells), strict=True))))
+            if any(cell.strip() for cell in cells):
+                yield line, cells
     except csv.Error as error:
         raise DataError(f"{file}, line {before + 1}: {error}; nothing was stored") from None
-    return columns, tuple(rows)
 
 
 def _header(file: str, cells: Sequence[str]) -> tuple[str, ...]:

@@ -67,8 +67,7 @@ def _load(module: str) -> Any:
 
 
 def _bar(number: int, stamp: Any, *values: float) -> RawBar:
-    opened, high, low, close, volume = (Decimal(repr(float(value))) for value in values)
-    return RawBar(f"row {number}", stamp.date(), opened, high, low, close, volume)
+    return RawBar.of(f"row {number}", stamp.date(), [Decimal(repr(float(value))) for value in values])
 
 
 def _fact(series: _Series, day: date, value: float) -> Fact:

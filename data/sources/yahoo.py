@@ -93,6 +93,5 @@ def _fetch(
 def _bar(place: int, interval: Interval, stamp: datetime, values: list[float]) -> RawBar:
     """A daily row is stamped with midnight in the exchange's zone (today's with a time): its date is the session."""
     where = f"bar {place}"
-    opened, high, low, close, volume = (number("Yahoo", where, float(value)) for value in values)
     begins = stamp.date() if interval.is_daily else datetime.fromtimestamp(stamp.timestamp(), tz=UTC)
-    return RawBar(where, begins, opened, high, low, close, volume)
+    return RawBar.of(where, begins, [number("Yahoo", where, float(value)) for value in values])

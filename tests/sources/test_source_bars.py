@@ -130,7 +130,7 @@ def test_wrong_columns_are_named(tmp_path: Path) -> None:
 
 def test_one_file_has_one_adjustment(tmp_path: Path) -> None:
     lines = [bar_line("2024-07-01") + ",none", bar_line("2024-07-02") + ",split"]
-    with pytest.raises(DataError, match="line 3: adjustment 'split' differs"):
+    with pytest.raises(DataError, match="line 3: adjustment 'split' differs from 'none'"):
         checked(write(tmp_path, HEADER + ",adjustment", *lines), "AAPL", "1d")
 
 

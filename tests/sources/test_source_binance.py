@@ -51,6 +51,12 @@ def test_a_window_is_brought_whole_and_exact_over_several_pages(rows: list[Kline
     assert (batch.adjustment, batch.source) == ("none", "Binance spot (api.binance.com)")
 
 
+def test_a_number_keeps_all_its_digits(rows: list[Kline]) -> None:
+    """More of them than a float has."""
+    wire = RecordedBinance([[*rows[0][:5], "1234567890.12345678", *rows[0][6:]]])
+    assert fetch(wire, date(2025, 3, 1), date(2025, 3, 1)).bars[0].volume == Decimal("1234567890.12345678")
+
+
 def test_the_window_ends_with_its_last_day(rows: list[Kline]) -> None:
     batch = fetch(RecordedBinance(rows), *APRIL)
     assert (len(batch.bars), batch.bars[0].open) == (240, Decimal("82550.00"))

@@ -50,7 +50,7 @@ def test_a_bad_row_rejects_the_file_and_names_its_line(tmp_path: Path, line: str
 
 def test_lines_are_counted_through_quoted_line_breaks_and_blank_lines(tmp_path: Path) -> None:
     path = write(tmp_path, "", "a,b", '"one\ntwo\nthree",1', "", "x,y")
-    assert [(row.line, row.cells["b"]) for row in read_table(path).rows] == [(3, "1"), (7, "y")]
+    assert [(row.line, row.cells["b"]) for row in read_table(path).rows()] == [(3, "1"), (7, "y")]
 
 
 def test_a_file_and_its_gzip_are_one_batch(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_file_and_its_gzip_are_one_batch(tmp_path: Path) -> None:
     packed = tmp_path / "file.csv.gz"
     packed.write_bytes(gzip.compress(plain.read_bytes()))
     assert read_table(plain).digest == read_table(packed).digest
-    assert [row.cells for row in read_table(plain).rows] == [row.cells for row in read_table(packed).rows]
+    assert [row.cells for row in read_table(plain).rows()] == [row.cells for row in read_table(packed).rows()]
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,7 @@ def test_a_window_is_brought_with_its_last_day(apple: list[Candle]) -> None:
 def test_a_later_split_is_in_the_earlier_prices_and_said(apple: list[Candle]) -> None:
     wire = RecordedYahoo("NVDA", apple, splits={SPLIT: 10})
     assert fetch(wire, "NVDA", (date(2024, 6, 3), date(2024, 6, 7))).adjustment.startswith("split")
+    assert fetch(wire, "NVDA", JUNE).adjustment.startswith("split")
     assert fetch(wire, "NVDA", (date(2024, 6, 10), date(2024, 6, 14))).adjustment == "none"
 
 
