@@ -47,7 +47,8 @@ class RawBar:
         cls, where: str, stamp: datetime | date, prices: Sequence[Decimal], session_on: date | None = None
     ) -> RawBar:
         """`prices` are open, high, low, close and volume, as printed."""
-        return cls(where, stamp, *(value.quantize(PLACES) for value in prices), session_on)
+        opened, high, low, close, volume = (value.quantize(PLACES) for value in prices)
+        return cls(where, stamp, opened, high, low, close, volume, session_on)
 
 
 @dataclass(frozen=True, slots=True)
