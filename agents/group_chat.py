@@ -56,7 +56,7 @@ class Table:
     channel: Channel
     journal: Journal
     keys: Mapping[ModelSpec, str]
-    temperature: float = 0.0
+    temperature: float | None = None
     seed: int | None = None
 
 

@@ -32,7 +32,7 @@ def build_agents(
     seats: Sequence[Seat],
     channel: Channel,
     keys: Mapping[ModelSpec, str],
-    temperature: float,
+    temperature: float | None,
     seed: int | None,
 ) -> dict[Role, ConversableAgent]:
     """Fresh agents in speaking order, all on the channel's one HTTP client."""
@@ -57,11 +57,13 @@ def never_ends(_message: dict[str, Any]) -> bool:
     return False
 
 
-def _llm_config(seat: Seat, channel: Channel, key: str, temperature: float, seed: int | None) -> dict[str, Any]:
+def _llm_config(seat: Seat, channel: Channel, key: str, temperature: float | None, seed: int | None) -> dict[str, Any]:
     """One entry, so that no other model can answer in this one's place; the schema bare, AutoGen wraps it itself."""
     entry = channel.client_config(seat.model, key)
     if seat.model.json_schema:
         entry["response_format"] = answer_schema(seat.role)
     if seat.model.seed and seed is not None:
         entry["seed"] = seed
-    return {"config_list": [entry], "temperature": temperature, "cache_seed": None}
+    # Reasoning models refuse any temperature: what the user did not ask for is not sent.
+    asked = {} if temperature is None else {"temperature": temperature}
+    return {"config_list": [entry], "cache_seed": None, **asked}

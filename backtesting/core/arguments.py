@@ -38,7 +38,7 @@ class Settings:
     base_url: str | None
     protocol: str
     prompts: Path | None
-    temperature: float
+    temperature: float | None
     seed: int | None
     initial_cash: Decimal
     position_size: Decimal
@@ -136,7 +136,7 @@ def _add_agents(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--accept_models", nargs="+", metavar="NAME", help="other model names the server may answer as")
     group.add_argument("--protocol", choices=("group_chat", "consensus"), default="group_chat", help="who concludes")
     group.add_argument("--prompts", type=Path, metavar="DIR", help="own prompt files for the four agents")
-    group.add_argument("--temperature", type=float, default=0.0, metavar="T", help="default 0")
+    group.add_argument("--temperature", type=float, metavar="T", help="not sent unless given: some models take none")
     group.add_argument("--seed", type=int, metavar="N", help="sent to providers that take one")
 
 

@@ -20,7 +20,7 @@ from backtesting.core.environment import environment
 from backtesting.core.fetching import bring_data
 from backtesting.core.outcome import Result, Summary, end
 from backtesting.core.preparation import Prepared, prepare
-from backtesting.core.run import Tally, begin, play
+from backtesting.core.run import Overheard, Tally, begin, play
 from backtesting.core.stopping import StoppableTransport, StopSwitch
 from data.journal.comms_file import CommsFile
 from data.journal.run_journal import RunJournal
@@ -92,7 +92,7 @@ class Job:
                 ending = play(
                     prepared,
                     store,
-                    session,
+                    Overheard(session, tally),
                     journal,
                     max_failures=self.settings.max_failures,
                     check=switch.check,

@@ -11,7 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from backtesting.accounting.ledger import CashLedger
 from backtesting.core.loop import Account, Loop, Session, Tape
@@ -22,7 +24,8 @@ from backtesting.execution.broker import StepBroker
 from backtesting.execution.costs import proportional_costs
 from data.model.canonical import Json, digest, to_json
 from data.model.decisions import Decision
-from data.model.errors import AgentraderError
+from data.model.errors import AgentraderError, RunIncomplete
+from data.model.instants import show
 from data.model.market import Bar
 from data.model.protocols import Journal, Record
 from data.model.question import Question
@@ -46,6 +49,28 @@ class Tally:
             self.traced += record.body["traced"] is True
         if record.kind == "decision" and isinstance(failure := record.body["failure"], dict):
             self.failures[str(failure["reason"])] += 1
+
+
+@dataclass(frozen=True)
+class Overheard:
+    """A session whose every word must have been heard: whoever took our patch off would leave a run unproved."""
+
+    session: Session
+    tally: Tally
+
+    def run_session(
+        self, symbol: str, as_of: datetime, book: Book, *, number: int = 1, of: int = 1, committed: Decimal = Decimal(0)
+    ) -> dict[str, Any]:
+        """Raises RunIncomplete if the agents said more, or less, than was recorded."""
+        before = self.tally.replies
+        result = self.session.run_session(symbol, as_of, book, number=number, of=of, committed=committed)
+        said, heard = len(result["messages"]), self.tally.replies - before
+        if said != heard:
+            raise RunIncomplete(
+                f"{said} replies were given in the chat about {symbol} at {show(as_of)}, but {heard} were recorded: "
+                "something in this process took the observer off generate_reply"
+            )
+        return result
 
 
 @dataclass(frozen=True)

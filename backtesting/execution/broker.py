@@ -183,7 +183,8 @@ class StepBroker:
     def _opened(self, order: Order, fill: Fill) -> Fill:
         sign = fill.side.sign
         stop, target = level(fill.price, order.stop_loss, -sign), level(fill.price, order.take_profit, sign)
-        self._hold(order.symbol, Held(order.order_id, sign * fill.quantity, stop, target))
+        quantity = EXACT.multiply(Decimal(sign), fill.quantity)
+        self._hold(order.symbol, Held(order.order_id, quantity, stop, target))
         return replace(fill, stop_price=stop, target_price=target)
 
     def _left(self, fill: Fill) -> Fill:

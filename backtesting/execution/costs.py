@@ -74,5 +74,7 @@ class CostModel:
 
 
 def proportional_costs(costs: Costs) -> CostModel:
-    """The cost models that a question names."""
-    return CostModel(ProportionalCommission(costs.commission_bps), ProportionalSlippage(costs.slippage_bps))
+    """The cost models that a question names; basis points with eight decimals."""
+    return CostModel(
+        ProportionalCommission(money(costs.commission_bps)), ProportionalSlippage(money(costs.slippage_bps))
+    )
