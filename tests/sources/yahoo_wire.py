@@ -59,7 +59,7 @@ class RecordedYahoo(BaseAdapter):
         result: dict[str, object] = {
             "meta": self._meta(),
             "timestamp": [row[0] for row in rows],
-            "indicators": {"quote": [quote], "adjclose": [{"adjclose": quote["close"]}]},
+            "indicators": {"quote": [quote], "adjclose": [{"adjclose": [0.98 * row[4] for row in rows]}]},
         }
         if splits:
             result["events"] = {"splits": splits}
