@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from data.model.decisions import Abstention, Opinion, Role
-from data.model.money import ZERO, exactly, quotient
+from data.model.money import ZERO, exactly, money, quotient
 from data.model.trading import Action
+
+MOST = Decimal(1000)
+"""No fraction that an agent proposes is taken for more than this; limits then bound it to what makes sense."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,8 @@ def from_decision_agent(answers: Mapping[Role, Opinion | Abstention]) -> Proposa
     said = answers.get(Role.DECISION)
     if not isinstance(said, Opinion):
         return None
-    return Proposal(said.action, said.confidence, said.size, said.stop_loss, said.take_profit, said.reasons)
+    size, stop, target = _plain(said.size), _plain(said.stop_loss), _plain(said.take_profit)
+    return Proposal(said.action, money(said.confidence), size, stop, target, said.reasons)
 
 
 def weigh(answers: Mapping[Role, Opinion | Abstention]) -> Proposal:
@@ -41,7 +45,7 @@ def weigh(answers: Mapping[Role, Opinion | Abstention]) -> Proposal:
     votes = [answers[role] for role in Role if role in answers]
     opinions = [vote for vote in votes if isinstance(vote, Opinion)]
     with exactly():
-        weights = {action: sum((o.confidence for o in opinions if o.action is action), ZERO) for action in Action}
+        weights = {a: sum((money(o.confidence) for o in opinions if o.action is a), ZERO) for a in Action}
     best = max(weights.values())
     leaders = [action for action, weight in weights.items() if weight == best]
     if not best or len(leaders) > 1:
@@ -60,8 +64,13 @@ def weigh(answers: Mapping[Role, Opinion | Abstention]) -> Proposal:
 
 def _mean(opinions: list[Opinion], read: Callable[[Opinion], Decimal | None]) -> Decimal | None:
     """None if nobody proposed one. All winners of no confidence at all never get here: their weight is zero."""
-    given = [(value, opinion.confidence) for opinion in opinions if (value := read(opinion)) is not None]
+    given = [(value, money(opinion.confidence)) for opinion in opinions if (value := _plain(read(opinion))) is not None]
     with exactly():
         weight = sum((confidence for _, confidence in given), ZERO)
         total = sum((value * confidence for value, confidence in given), ZERO)
     return quotient(total, weight) if weight else None
+
+
+def _plain(value: Decimal | None) -> Decimal | None:
+    """Eight decimals of it: a model may write any number of digits, and arithmetic is exact from here on."""
+    return None if value is None else money(max(min(value, MOST), -MOST))

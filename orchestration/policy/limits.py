@@ -11,10 +11,12 @@ from typing import Any
 
 from data.model.canonical import decimal_text
 from data.model.decisions import Clamp
-from data.model.money import ONE, SMALLEST, ZERO, affordable, exactly
+from data.model.money import ONE, SMALLEST, ZERO, affordable, exactly, money
 from data.model.question import Limits
 from data.model.trading import Action, Book
 from orchestration.policy.consensus import Proposal
+
+FARTHEST_TARGET = 99
 
 
 @dataclass
@@ -46,8 +48,8 @@ def apply_limits(proposal: Proposal, book: Book, symbol: str, limits: Limits) ->
 
     - size: a fraction; zero for a SELL that has nothing to sell where shorts are not allowed; and no more than what
       `max_exposure` leaves, counting what orders of the same bar have already taken from the buying power.
-    - stop: between `min_stop` and `max_stop`. Target: none for zero, no nearer than `min_stop`; a short's is below its
-      entry by less than all of it.
+    - stop: between `min_stop` and `max_stop`. Target: no nearer than `min_stop`, and none where it is zero or where no
+      price gets to, which is a hundred times the entry for a long position and below zero for a short one.
     """
     if not opens(proposal, book, symbol):
         return proposal, ()
@@ -75,8 +77,8 @@ def _room(book: Book, limits: Limits) -> Decimal:
         return ONE  # buying power already bounds it: there is no leverage
     with exactly():
         used = book.equity - book.buying_power
-        left = limits.max_exposure * book.equity - used
-        whole = limits.position_size * book.equity
+        left = money(limits.max_exposure) * book.equity - used
+        whole = money(limits.position_size) * book.equity
     return min(affordable(left, whole, SMALLEST), ONE) if whole > 0 else ZERO
 
 
@@ -87,5 +89,5 @@ def _bound_stops(bounds: _Bounds, limits: Limits) -> None:
     if target is None:
         return
     bounded = max(target, limits.min_stop)
-    unreachable = target <= 0 or (bounds.proposal.action is Action.SELL and bounded >= 1)
+    unreachable = target <= 0 or bounded >= (1 if bounds.proposal.action is Action.SELL else FARTHEST_TARGET)
     bounds.put("target_distance", "take_profit", None if unreachable else bounded)

@@ -58,11 +58,11 @@ def _quantity(
     """Whole lots that `equity * position_size * size` pays for, costs included, within the buying power."""
     if price <= 0:
         return ZERO, (Clamp("no_price", "quantity", "any", "0"),)
-    size = ONE if proposal.size is None else proposal.size
+    size = ONE if proposal.size is None else money(proposal.size)
     clamps: list[Clamp] = []
     with exactly():
-        wanted = money(book.equity * limits.position_size * size)
-        reserve = (ONE + costs.slippage_bps * BASIS_POINT) * (ONE + costs.commission_bps * BASIS_POINT)
+        wanted = money(book.equity * money(limits.position_size) * size)
+        reserve = (ONE + money(costs.slippage_bps) * BASIS_POINT) * (ONE + money(costs.commission_bps) * BASIS_POINT)
         unit = price * reserve
         budget = max(min(wanted, book.buying_power), ZERO)
         if budget < wanted:
