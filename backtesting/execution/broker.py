@@ -7,7 +7,8 @@
 - Stops and targets live from the entry bar on, on what was filled (see `protection`), with what the cap leaves.
 - The cap is a fraction of the bar's volume for all fills of the bar together, so a bar without volume fills nothing. An
   index has none of its own and is not capped.
-- Nothing trades in a bar that opens at or below zero.
+- Nothing fills at a price at or below zero: an order that meets such an open ends, a stop that was gapped through there
+  stays.
 
 Limits: no limit orders, no adding to a position, no order book; prices are not rounded to ticks.
 """
@@ -149,7 +150,7 @@ class StepBroker:
     def _protect(self, bar: Bar, room: Decimal | None, fills: list[Fill]) -> list[Fill]:
         """Leaves the position at its stop or target, with what `fills` of the same bar left of the room."""
         held = self._held.get(bar.symbol)
-        touched = held.touched(bar) if held is not None and bar.open > 0 else None
+        touched = held.touched(bar) if held is not None else None
         if held is None or touched is None:
             return []
         quantity, side = held.quantity.copy_abs(), Side.SELL if held.quantity > 0 else Side.BUY

@@ -189,7 +189,7 @@ def test_an_entry_below_the_minimum_notional_does_not_happen() -> None:
 
 @pytest.mark.parametrize("price", ["0", "-37.63", "0.000000001"])
 def test_nothing_trades_at_a_price_that_is_not_positive(price: str) -> None:
-    down = (price, "120", price, price)
+    down = (price, "101", price, price)
     desk = Desk()
     desk.broker.submit(order(0))
     assert endings(desk.step(bar(1, down))) == [(Ending.NO_PRICE, 10)]
@@ -199,6 +199,14 @@ def test_nothing_trades_at_a_price_that_is_not_positive(price: str) -> None:
     assert (outcome.fills, endings(outcome)) == ((), [(Ending.NO_PRICE, 10)])
     (stopped,) = held.step(bar(3, (20, 21, 20, 20))).fills
     assert (stopped.price, stopped.reason) == (20, FillReason.STOP)
+
+
+def test_a_level_above_zero_fills_in_a_bar_that_opens_below_it() -> None:
+    desk = Desk()
+    desk.broker.submit(order(0, Side.SELL, stop="0.1", target="0.2"))
+    desk.step(bar(1))
+    (left,) = desk.step(bar(2, ("-14", "20", "-16", "10"))).fills
+    assert (left.price, left.reason) == (80, FillReason.TARGET)
 
 
 def test_a_bar_that_falls_below_zero_still_stops_at_the_level() -> None:

@@ -30,7 +30,7 @@ def test_every_fill_has_a_price_and_a_later_bar(market: Market) -> None:
             assert fill.commission >= 0
             assert fill.slippage >= 0
             assert fill.bar_open_time == turn.bar.open_time >= order.decided_at
-            assert turn.bar.open > 0
+            assert turn.bar.open > 0 or fill.reason is not FillReason.ORDER
             assert (fill.price - fill.reference_price) * fill.side.sign >= 0
 
 

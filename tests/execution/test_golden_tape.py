@@ -51,6 +51,8 @@ def test_a_bar_after_the_entry(side: Side, turned: Turn, prices: Prices, price: 
     assert (entry.stop_price, entry.target_price) == ((98, 102) if side is Side.BUY else (102, 98))
     expected = turned((price,) * 4)[0]
     assert (leave.price, leave.reason, leave.side) == (expected, reason, Side.SELL if side is Side.BUY else Side.BUY)
+    gapped = reason is STOP and price not in (98, 102)
+    assert leave.at == (bar(2).open_time if gapped else bar(2).known_at)
     assert desk.held() == 0
     assert [trade.profit for trade in desk.ledger.trades()] == [10 * (price - 100)]
     assert [trade.quantity for trade in desk.ledger.trades()] == [10 * side.sign]
