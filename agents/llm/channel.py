@@ -19,6 +19,7 @@ from agents.llm.models import RULES_HOST, ModelSpec
 from agents.llm.network import NetworkTransport
 from agents.llm.prices import Price, PriceList
 from agents.llm.redaction import Redactor
+from agents.llm.rules import answer
 from agents.llm.rules_transport import RulesTransport
 from agents.llm.transport import Desk, RecordingTransport
 from data.model.protocols import Clock, Journal
@@ -61,7 +62,7 @@ class Channel:
         )
         # Its lines about the wire hold whole headers; everything worth knowing is in the journal.
         logging.getLogger("httpcore").setLevel(logging.INFO)
-        sending = around(_Switchboard(NetworkTransport(clock, timeout_s), RulesTransport(_answer_by_rules)))
+        sending = around(_Switchboard(NetworkTransport(clock, timeout_s), RulesTransport(answer)))
         self.http_client: httpx.Client = _SharedClient(
             transport=RecordingTransport(sending, self._desk), trust_env=False, follow_redirects=False
         )
@@ -115,9 +116,3 @@ class _Switchboard(httpx.BaseTransport):
 
     def close(self) -> None:
         self._network.close()
-
-
-def _answer_by_rules(messages: list[dict[str, object]]) -> str:
-    from agents.llm.rules import answer  # noqa: PLC0415
-
-    return answer(messages)

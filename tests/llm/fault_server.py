@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from agents.llm import rules
+
 
 @dataclass(frozen=True)
 class Received:
@@ -81,7 +83,7 @@ class FaultServer:
         script: Iterable[Step] = (),
         *,
         then: Step | None = None,
-        answer: Callable[[list[dict[str, Any]]], str] | None = None,
+        answer: Callable[[list[dict[str, Any]]], str] = rules.answer,
     ) -> None:
         self.received: list[Received] = []
         self.over = threading.Event()
@@ -111,7 +113,7 @@ class FaultServer:
     def completion(self, received: Received, **choice: Any) -> dict[str, Any]:
         """A good answer; `choice` replaces `content`, `model`, `finish_reason` or adds to the message."""
         asked = received.asked
-        content = choice.pop("content") if "content" in choice else self._text(asked["messages"])
+        content = choice.pop("content") if "content" in choice else self._answer(asked["messages"])
         top = {"model": choice.pop("model", asked["model"])}
         ended = choice.pop("finish_reason", "stop")
         message = {"role": "assistant", "content": content, **choice}
@@ -123,13 +125,6 @@ class FaultServer:
             "choices": [{"index": 0, "finish_reason": ended, "message": message}],
             "usage": {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100},
         }
-
-    def _text(self, messages: list[dict[str, Any]]) -> str:
-        if self._answer is None:
-            from agents.llm.rules import answer  # noqa: PLC0415
-
-            self._answer = answer
-        return self._answer(messages)
 
 
 def completing(**choice: Any) -> Step:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import httpx
+import openai
+import pytest
 import wire
 
 from agents.llm.models import NO_KEY, resolve_model
@@ -45,3 +47,12 @@ def test_the_rules_are_asked_without_a_network() -> None:
     assert line.channel.totals.cost_usd == 0
     (told,) = line.bodies("llm.response")
     assert (told["host"], told["gen_ai.response.model"], told["cost_usd"]) == ("rules.invalid", "rules", "0")
+
+
+def test_the_built_in_rules_are_wired_and_refuse_a_request_that_is_not_ours() -> None:
+    """It crashes as the bug it would be: no answer is made up for a request without facts."""
+    line = wire.Wire(resolve_model("rules"))
+    with pytest.raises(openai.APIConnectionError) as error:
+        line.ask(NO_KEY)
+    assert isinstance(error.value.__cause__, ValueError)
+    assert line.turn.failure is None
