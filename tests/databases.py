@@ -16,17 +16,17 @@ _NUMBERS = count(1)
 
 
 @contextmanager
-def fresh(server: str) -> Iterator[str]:
+def fresh(server: str, encoding: str = "UTF8") -> Iterator[str]:
     """The URL of a new, empty database on this server. What killed tests left there goes too."""
     url = make_url(server)
     name = f"agentrader_test_{os.getpid()}_{next(_NUMBERS)}"
     for left in _left_behind(server):
-        _run(server, f"DROP DATABASE IF EXISTS {left} WITH (FORCE)")
-    _run(server, f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
+        run(server, f"DROP DATABASE IF EXISTS {left} WITH (FORCE)")
+    run(server, f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'")
     try:
         yield url.set(database=name).render_as_string(hide_password=False)
     finally:
-        _run(server, f"DROP DATABASE {name} WITH (FORCE)")
+        run(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def empty(engine: Engine) -> None:
@@ -38,12 +38,13 @@ def empty(engine: Engine) -> None:
 
 
 def _left_behind(server: str) -> list[str]:
-    names = [row[0] for row in _run(server, "SELECT datname FROM pg_database WHERE datname LIKE 'agentrader_test_%'")]
+    names = [row[0] for row in run(server, "SELECT datname FROM pg_database WHERE datname LIKE 'agentrader_test_%'")]
     pids = {name: int(re.sub(r"\D", " ", name).split()[0]) for name in names}
     return [name for name, pid in pids.items() if not psutil.pid_exists(pid)]
 
 
-def _run(server: str, statement: str) -> list[tuple[str]]:
+def run(server: str, statement: str) -> list[tuple[str]]:
+    """One statement, as the URL's user, in no transaction."""
     plain = make_url(server).set(drivername="postgresql").render_as_string(hide_password=False)
     with closing(psycopg2.connect(plain)) as connection:
         connection.autocommit = True

@@ -45,7 +45,7 @@ def mendable(error: psycopg2.Error, url: URL) -> AgentraderError | None:
         return StoreUnavailable(f"the database {shown(url)} refuses: {text}. {_mending(error, text, url)}")
     if isinstance(error, REFUSED_VALUES):
         return DataError(f"the database cannot hold a value: {text}; nothing was stored")
-    if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+    if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError | errors.ReadOnlySqlTransaction):
         return StoreUnavailable(f"the database {shown(url)} cannot be used: {text}")
     if isinstance(error, psycopg2.ProgrammingError) and error.pgcode is None:  # the driver does not take the URL
         return StoreUnavailable(f"the database {shown(url)} cannot be used: {text}")
