@@ -1,15 +1,15 @@
 """All that was knowable about one symbol at one instant: the only thing that an agent's brief is made from.
 
 Of facts it takes what an analyst would lay on the desk: the headline figures of the last reports, the newest news, the
-last values of each series. Bars before a split are restated in the shares of the last bar, which stays as printed;
-prices that came adjusted are left alone. Nothing known after the instant has any influence.
+last values of each series, and nothing that is stale. Bars before a split are restated in the shares of the last bar,
+which stays as printed; prices that came adjusted are left alone. Nothing known after the instant has any influence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from data.model.errors import DataError
@@ -21,6 +21,14 @@ LOOKBACK = 250
 PER_KEY = {FactKind.FUNDAMENTAL: 5, FactKind.MACRO: 5, FactKind.ALTERNATIVE: 5}
 NEWEST = {FactKind.NEWS: 15, FactKind.DIVIDEND: 4}
 SPLITS = {FactKind.SPLIT: 20}
+# Older than this a fact says nothing about today, and a model could take it for news.
+STALE_AFTER = {
+    FactKind.NEWS: timedelta(days=90),
+    FactKind.MACRO: timedelta(days=90),
+    FactKind.ALTERNATIVE: timedelta(days=90),
+    FactKind.DIVIDEND: timedelta(days=400),
+    FactKind.FUNDAMENTAL: timedelta(days=800),
+}
 QUANTUM = Decimal("1E-8")
 
 # The SEC's concept names, then Polygon's items.
@@ -68,11 +76,15 @@ def build_market_view(
     known = store.facts_as_of(
         symbol, as_of, per_key=PER_KEY, newest=NEWEST | SPLITS, keys={FactKind.FUNDAMENTAL: HEADLINES}
     )
-    facts = tuple(fact for fact in known if fact.kind is not FactKind.SPLIT)
+    facts = tuple(fact for fact in known if fact.kind is not FactKind.SPLIT and _is_fresh(fact, as_of))
     splits = _applied((fact for fact in known if fact.kind is FactKind.SPLIT), bars)
     if splits and store.is_adjusted(bars, as_of):
         splits = ()
     return MarketView(symbol, interval, as_of, instrument, _restated(bars, splits), facts, splits)
+
+
+def _is_fresh(fact: Fact, as_of: datetime) -> bool:
+    return as_of - fact.known_at <= STALE_AFTER[fact.kind]
 
 
 def _applied(known: Iterable[Fact], bars: tuple[Bar, ...]) -> tuple[Fact, ...]:

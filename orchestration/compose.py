@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 
 from agents.brief import Brief
@@ -24,13 +24,6 @@ from data.store.store import Store
 from data.view import build_market_view
 from orchestration.decision_session import DecisionSession
 from orchestration.policy.decide import decide
-
-
-class SystemClock:
-    """The wall clock."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
 
 
 @dataclass(frozen=True)

@@ -122,9 +122,7 @@ class DecisionSession:
         body = to_json(decision)
         assert isinstance(body, dict)
         self.journal.append("decision", {**body, **at})
-        self.journal.append(
-            "session.end", {"symbol": view.symbol, "number": number, "status": decision.status}
-        )
+        self.journal.append("session.end", {"symbol": view.symbol, "number": number, "status": decision.status})
         self.journal.sync()
 
 

@@ -13,9 +13,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from data.door import SystemClock, enter, flags, settings
 from data.model.errors import UsageError
 from data.model.instants import Interval, parse_day
-from scripts.door import SystemClock, enter, flags, settings
 
 BARS = """columns, by name and in any order:
   open_time   start of the bar with its offset (2025-04-01T00:00:00Z); for daily bars a date alone is its session

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Console
 
+from data.door import ROOT
 from data.model.canonical import to_json
 from data.model.market import IngestReport
 from data.model.protocols import Clock
@@ -16,7 +17,6 @@ from data.sources.ingest import ingest_bar_file, ingest_bars, ingest_fact_file, 
 from data.sources.series import Watch
 from data.store.database import open_database
 from data.store.store import Store
-from scripts.door import ROOT
 from scripts.ingest_report import show_report, watching
 
 Way = Callable[[argparse.Namespace, Store, Clock, Watch], Sequence[IngestReport]]

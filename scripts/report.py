@@ -6,13 +6,10 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from backtesting.audit.renderings import write_renderings
-from data.model.errors import AgentraderError, UsageError
-from data.model.escape import escape_line
-
-RUNS = Path(__file__).resolve().parents[1] / "data" / "runs"
+from data.door import enter, flags, run_folder
+from data.model.errors import UsageError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,28 +17,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.report", description=__doc__)
     parser.add_argument("run", metavar="RUN", help="a run's id or its folder")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
-    options = parser.parse_args(argv)
+    options = parser.parse_args(flags(sys.argv[1:] if argv is None else argv))
+    return enter(lambda: _report(options.run, as_json=options.json))
+
+
+def _report(run: str, *, as_json: bool) -> int:
+    folder = run_folder(run)
     try:
-        folder = _folder(options.run)
         digests = write_renderings(folder)
-    except AgentraderError as error:
-        print(f"error: {escape_line(str(error))}", file=sys.stderr)
-        return error.exit_code
     except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
-    if options.json:
-        print(json.dumps({"run_dir": str(folder), "files": digests}))
-    else:
-        print(folder / "report.html")
+        raise UsageError(f"{error.filename or folder}: {error.strerror}") from None
+    print(json.dumps({"run_dir": str(folder), "files": digests}) if as_json else folder / "report.html")
     return 0
-
-
-def _folder(run: str) -> Path:
-    for folder in (Path(run), RUNS / run):
-        if folder.is_dir():
-            return folder
-    raise UsageError(f"there is no run {run}: neither a folder nor an id in {RUNS}")
 
 
 if __name__ == "__main__":

@@ -127,7 +127,8 @@ def _settings(story: Story) -> Iterator[Figure]:
     yield Figure("Protocol", asked.protocol.replace("_", " "))
     yield Figure("Decides every", f"{asked.decide_every} bar" + ("s" if asked.decide_every > 1 else ""))
     yield Figure("Bars shown to agents", f"up to {asked.lookback}")
-    yield Figure("Temperature, seed", f"{asked.temperature:g}, {'none' if asked.seed is None else asked.seed}")
+    temperature = "the model's own" if asked.temperature is None else f"{asked.temperature:g}"
+    yield Figure("Temperature, seed", f"{temperature}, {'none' if asked.seed is None else asked.seed}")
     yield Figure("Position size", figures.percent(float(limits.position_size), sign=False, digits=0))
     yield Figure("Exposure limit", figures.percent(float(limits.max_exposure), sign=False, digits=0))
     yield Figure("Short selling", "allowed" if limits.allow_short else "not allowed")

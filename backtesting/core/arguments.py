@@ -9,10 +9,10 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
+from data.door import ROOT, flags
 from data.model.errors import UsageError
 from data.model.instants import Interval, parse_day
 
-ROOT = Path(__file__).resolve().parents[2]
 SAMPLE_SYMBOL, SAMPLE_START, SAMPLE_END = "SP500", "2018-07-02", "2018-12-31"
 LATER = ("resume", "estimate", "config")
 
@@ -62,7 +62,7 @@ class Settings:
 
 def read_arguments(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     """Raises UsageError in one line; argparse itself exits with 2 for unknown flags."""
-    options = build_parser().parse_args([_underscored(word) for word in argv])
+    options = build_parser().parse_args(flags(argv))
     for name in LATER:
         if getattr(options, name):
             raise UsageError(f"--{name} is not available in this version; leave it out")
@@ -160,13 +160,6 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
     for name in LATER:
         group.add_argument(f"--{name}", nargs="?", const="yes", help=argparse.SUPPRESS)
-
-
-def _underscored(word: str) -> str:
-    if not word.startswith("--"):
-        return word
-    flag, equals, value = word.partition("=")
-    return "--" + flag[2:].replace("-", "_") + equals + value
 
 
 def _window(options: argparse.Namespace) -> tuple[tuple[str, ...], Interval, date, date]:

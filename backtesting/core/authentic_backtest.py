@@ -7,33 +7,25 @@ It observes its own process: a patch made in another `python -c` would see nothi
 
 from __future__ import annotations
 
-import os
 import secrets
 import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from dotenv import dotenv_values
-
-from backtesting.core.arguments import ROOT, Settings, read_arguments
-from data.model.errors import AgentraderError, JournalBroken
+from backtesting.core.arguments import Settings, read_arguments
+from data.door import ROOT, SystemClock, enter
+from data.door import settings as surroundings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; the value is its exit code."""
-    environ = {name: value for name, value in dotenv_values(ROOT / ".env").items() if value} | dict(os.environ)
-    words = sys.argv[1:] if argv is None else list(argv)
-    try:
-        return _run(read_arguments(words, environ), environ)
-    except (AgentraderError, JournalBroken) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    environ = surroundings()
+    return enter(lambda: _run(read_arguments(sys.argv[1:] if argv is None else argv, environ), environ))
 
 
 def _run(settings: Settings, environ: Mapping[str, str]) -> int:
     # Heavy imports wait until the flags are known to be good: --help and a typo answer at once.
     from backtesting.core.job import Job  # noqa: PLC0415
-    from orchestration.compose import SystemClock  # noqa: PLC0415
 
     job = Job(settings, environ, _run_id(settings), ROOT, time.monotonic, time.sleep, SystemClock())
     return job.run(sys.stdout, sys.stderr)

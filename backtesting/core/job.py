@@ -107,9 +107,7 @@ class Job:
     def _list_end(self, store: Store, summary: Summary, console: Console) -> None:
         """A database lost on the way must not hide what the run's folder holds."""
         try:
-            store.end_run(
-                self.run_id, summary.status, summary.result_digest, summary.for_programs(), self.clock.now()
-            )
+            store.end_run(self.run_id, summary.status, summary.result_digest, summary.for_programs(), self.clock.now())
         except StoreUnavailable as error:
             console.print(f"the run is not listed as ended: {error}", markup=False, soft_wrap=True)
 

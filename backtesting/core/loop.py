@@ -146,9 +146,7 @@ class Loop:
     def _decide_one(self, symbol: str, bar: Bar, book: Book, committed: Decimal) -> Decimal:
         self.check()
         number = len(self.tape.decisions) + 1
-        result = self.session.run_session(
-            symbol, bar.known_at, book, number=number, of=self.of, committed=committed
-        )
+        result = self.session.run_session(symbol, bar.known_at, book, number=number, of=self.of, committed=committed)
         decision: Decision = result["record"]
         self.tape.decisions.append(decision)
         self._count_failures(decision)
@@ -181,4 +179,3 @@ def _body(value: object) -> dict[str, object]:
     body = to_json(value)
     assert isinstance(body, dict)
     return dict(body)
-

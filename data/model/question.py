@@ -59,7 +59,7 @@ class Question(_Frozen):
     end_on: date
     agents: tuple[AgentSpec, ...]
     protocol: Literal["group_chat", "consensus"] = "group_chat"
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=1)] | None = None
     seed: int | None = None
     initial_cash: Annotated[Decimal, Field(gt=0)] = Decimal(10000)
     decide_every: Annotated[int, Field(ge=1)] = 1

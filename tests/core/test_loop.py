@@ -42,7 +42,9 @@ def bars(symbol: str, opens: list[int]) -> list[Bar]:
         opened, value = START + timedelta(hours=hour), Decimal(price)
         known_at = opened + timedelta(hours=1)
         made.append(
-            Bar(symbol, Interval.H1, opened, known_at, value, value + 1, value - 1, value, Decimal(10**6), opened.date())
+            Bar(
+                symbol, Interval.H1, opened, known_at, value, value + 1, value - 1, value, Decimal(10**6), opened.date()
+            )
         )
     return made
 
@@ -79,9 +81,7 @@ def loop(script: Script, symbols: list[str], **changes: Any) -> Loop:
         return Account(StepBroker(instruments, proportional_costs(FREE)), CashLedger(CASH, instruments))
 
     settings: dict[str, Any] = {"actions": {}, "hold": lambda _bar, _book: (), "of": 1} | changes
-    return Loop(
-        session=script, account=account(), benchmark=account(), journal=MemoryJournal(Clock()), **settings
-    )
+    return Loop(session=script, account=account(), benchmark=account(), journal=MemoryJournal(Clock()), **settings)
 
 
 def test_an_order_fills_at_the_next_open_and_never_at_its_own_bar() -> None:
@@ -120,7 +120,7 @@ def test_decide_every_counts_each_symbols_bars() -> None:
 def test_failures_in_a_row_stop_the_run_and_a_success_ends_the_row() -> None:
     failures = dict.fromkeys([("A", 1), ("A", 2), ("A", 4), ("A", 5), ("A", 6)], FailureReason.TIMEOUT)
     played = loop(Script(failures), ["A"], max_failures=3)
-    with pytest.raises(RunIncomplete, match="3 decisions in a row failed.*timeout"):
+    with pytest.raises(RunIncomplete, match=r"3 decisions in a row failed.*timeout"):
         played.run(steps([bars("A", [100] * 9)]))
     assert len(played.tape.decisions) == 6
     assert played.tape.failed == 5
@@ -130,8 +130,7 @@ def test_failures_in_a_row_stop_the_run_and_a_success_ends_the_row() -> None:
 def test_a_split_applies_before_the_bar_that_trades_in_new_shares() -> None:
     split = Fact("A", FactKind.SPLIT, "split", START, "test", value=Decimal(10), effective_on=START.date())
     played = loop(Script({("A", 1): Side.BUY}), ["A"], actions={"A": [split]})
-    later = [bar for bar in bars("A", [100, 100])]
-    played.run(steps([later]))
+    played.run(steps([bars("A", [100, 100])]))
     kinds = [record.kind for record in played.journal.records]
     assert kinds.index("action") < kinds.index("bar")
 

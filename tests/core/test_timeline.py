@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +28,7 @@ def test_every_bar_once_in_order(hours: list[set[int]]) -> None:
     streams = [[bar(f"S{place}", hour) for hour in sorted(held)] for place, held in enumerate(hours)]
     made = list(steps(streams))
     assert [step.number for step in made] == list(range(1, len(made) + 1))
-    assert all(before.at < after.at for before, after in zip(made, made[1:], strict=False))
+    assert all(before.at < after.at for before, after in pairwise(made))
     assert all(held.known_at == step.at for step in made for held in step.bars.values())
     assert all(list(step.bars) == sorted(step.bars) for step in made)
     played = sorted((held.known_at, name) for step in made for name, held in step.bars.items())

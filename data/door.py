@@ -1,16 +1,16 @@
-"""What every door shares: the settings around it, errors in one line, and the exit code that goes with them."""
+"""What every command shares: the settings around it, errors in one line, and the exit code that goes with them."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from dotenv import dotenv_values
 
-from data.model.errors import AgentraderError, JournalBroken
+from data.model.errors import AgentraderError, JournalBroken, UsageError
 from data.model.escape import escape_line
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,7 +24,7 @@ class SystemClock:
         return datetime.now(UTC)
 
 
-def settings() -> Mapping[str, str]:
+def settings() -> dict[str, str]:
     """The environment, over `.env`."""
     return {name: value for name, value in dotenv_values(ROOT / ".env").items() if value} | dict(os.environ)
 
@@ -44,6 +44,14 @@ def enter(work: Callable[[], int]) -> int:
 def flags(words: Sequence[str]) -> list[str]:
     """Hyphens and underscores are both taken in the names of flags."""
     return [_underscored(word) for word in words]
+
+
+def run_folder(run: str, runs: Path = ROOT / "data" / "runs") -> Path:
+    """The folder of a run, given by its id or as a folder. Raises UsageError."""
+    for folder in (Path(run), runs / run):
+        if folder.is_dir():
+            return folder
+    raise UsageError(f"there is no run {run}: neither a folder nor an id in {runs}")
 
 
 def _underscored(word: str) -> str:
