@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import csv
+import gzip
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 from backtesting.accounting.ledger import CashLedger
 from backtesting.execution.broker import StepBroker
@@ -58,6 +61,17 @@ def order(
 
 def action(kind: FactKind, value: object, symbol: str = "X") -> Fact:
     return Fact(symbol, kind, "", START, "test", value=dec(value), effective_on=START.date())
+
+
+def real_bars(path: Path, interval: Interval) -> Iterator[Bar]:
+    """The bars of a file of the shared data, as X; a daily one ends half a day after it opened."""
+    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
+        for row in csv.DictReader(file):
+            opened = datetime.fromisoformat(row["open_time"]).astimezone(UTC)
+            opens, high, low, close = (Decimal(row[name]) for name in ("open", "high", "low", "close"))
+            ends = opened + interval.length / (2 if interval.is_daily else 1)
+            day = date.fromisoformat(row["session_date"]) if interval.is_daily else opened.date()
+            yield Bar("X", interval, opened, ends, opens, high, low, close, Decimal(row["volume"]), day)
 
 
 @dataclass

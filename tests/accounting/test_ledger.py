@@ -95,6 +95,20 @@ def test_a_negative_close_is_a_mark() -> None:
     assert desk.book.buying_power == desk.book.equity - Decimal("376.3")
 
 
+def test_a_mark_has_eight_decimals_and_the_instant_its_bar_was_known() -> None:
+    desk = entered()
+    row = desk.ledger.mark({"X": bar(2, level("31.950000762939453"))}, bar(5).known_at)
+    assert (row.at, row.marks) == (bar(5).known_at, (("X", Decimal("31.95000076")),))
+    assert desk.book.positions[0].marked_at == bar(2).known_at
+
+
+def test_exposure_without_equity_is_measured_against_the_initial_cash() -> None:
+    desk = entered(SHORT, quantity=1000, costs=Costs(commission_bps=Decimal(0), slippage_bps=Decimal(0)))
+    desk.step(bar(2, level(250)))
+    assert (desk.book.equity, desk.book.buying_power) == (-50_000, -300_000)
+    assert desk.book.exposure == desk.rows[-1].exposure == Decimal("2.5")
+
+
 @pytest.mark.parametrize("side", [LONG, SHORT])
 def test_a_dividend_reaches_cash_and_the_profit_of_the_trade(side: Side) -> None:
     desk, without = entered(side), left(entered(side), 100)

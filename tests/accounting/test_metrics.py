@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
 from decimal import Decimal
 from pathlib import Path
 
 import empyrical
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markets import Played, market
-from tape import START, Desk, bar, order
+from tape import START, Desk, bar, order, real_bars
 
 from backtesting.accounting import returns as series
 from backtesting.accounting.annualisation import periods_per_year
@@ -42,7 +40,7 @@ def trade(profit: int) -> Trade:
 
 def agrees_with_empyrical(values: list[Decimal], year: float) -> None:
     ours = measured(values, year)
-    theirs = pd.Series(series.returns_of(CASH, values))
+    theirs = series.returns_of(CASH, values)
     expected = {
         "total_return": empyrical.cum_returns_final(theirs),
         "annual_return": empyrical.annual_return(theirs, annualization=year),
@@ -66,8 +64,8 @@ def test_random_equity_agrees_with_empyrical(cents: list[int]) -> None:
 
 
 def test_real_bars_agree_with_empyrical(shared_data: Path) -> None:
-    with gzip.open(shared_data / "crypto_spot" / "BTCUSDT_1h.csv.gz", "rt") as file:
-        closes = [Decimal(str(close)) for close in pd.read_csv(file)["close"].iloc[-5000:]]
+    path = shared_data / "crypto_spot" / "BTCUSDT_1h_2025-03-01_2025-04-15.csv"
+    closes = [each.close for each in real_bars(path, Interval.H1)]
     agrees_with_empyrical(closes, periods_per_year("24/7", Interval.H1))
 
 

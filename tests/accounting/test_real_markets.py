@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 from markets import exact
-from tape import START, Desk, instrument
+from tape import START, Desk, instrument, real_bars
 
 from data.model.instants import Interval
 from data.model.market import AssetClass, Bar, Fact, FactKind, Instrument
@@ -21,17 +19,6 @@ from orchestration.policy.sizing import orders
 
 COSTS = Costs()
 LIMITS = Limits(allow_short=True, position_size=Decimal("0.5"))
-SESSION = timedelta(hours=6.5)
-
-
-def read(path: Path, interval: Interval) -> Iterator[Bar]:
-    with gzip.open(path, "rt") as file:
-        for row in csv.DictReader(file):
-            opened = datetime.fromisoformat(row["open_time"])
-            opens, high, low, close = (Decimal(row[name]) for name in ("open", "high", "low", "close"))
-            ends = opened + (SESSION if interval.is_daily else interval.length)
-            day = date.fromisoformat(row["session_date"]) if interval.is_daily else opened.date()
-            yield Bar("X", interval, opened, ends, opens, high, low, close, Decimal(row["volume"]), day)
 
 
 def play(bars: Iterator[Bar], traded: Instrument, actions: tuple[Fact, ...] = ()) -> tuple[Desk, list[Cancellation]]:
@@ -56,7 +43,7 @@ def play(bars: Iterator[Bar], traded: Instrument, actions: tuple[Fact, ...] = ()
 
 def test_seven_years_of_bitcoin(shared_data: Path) -> None:
     coin = instrument(lot="0.00000001", least=5, kind=AssetClass.CRYPTO)
-    desk, _ = play(read(shared_data / "crypto_spot" / "BTCUSDT_1h.csv.gz", Interval.H1), coin)
+    desk, _ = play(real_bars(shared_data / "crypto_spot" / "BTCUSDT_1h.csv.gz", Interval.H1), coin)
     assert len(desk.rows) == 63_952
     assert {trade.reason for trade in desk.ledger.trades()} == {FillReason.ORDER, FillReason.STOP, FillReason.TARGET}
     flows = sum((exact(trade.profit) for trade in desk.ledger.trades()), exact(Decimal(100_000)))
@@ -65,14 +52,14 @@ def test_seven_years_of_bitcoin(shared_data: Path) -> None:
 
 
 def test_crude_oil_below_zero(shared_data: Path) -> None:
-    bars = list(read(shared_data / "futures_daily" / "CL=F_1d.csv.gz", Interval.D1))
+    bars = list(real_bars(shared_data / "futures_daily" / "CL=F_1d.csv.gz", Interval.D1))
     desk, cancellations = play(iter(bars), instrument(kind=AssetClass.FUTURE))
     assert min(bar.low for bar in bars) < 0 < min(fill.price for fill in desk.fills)
     assert any(ended.ending is Ending.VOLUME_CAP for ended in cancellations)  # rows without volume
 
 
 def test_what_was_held_into_a_negative_settlement_is_sold_at_the_next_positive_open(shared_data: Path) -> None:
-    bars = {bar.session_on: bar for bar in read(shared_data / "futures_daily" / "CL=F_1d.csv.gz", Interval.D1)}
+    bars = {bar.session_on: bar for bar in real_bars(shared_data / "futures_daily" / "CL=F_1d.csv.gz", Interval.D1)}
     days = [date(2020, 4, day) for day in (16, 17, 20, 21, 22)]
     barrel = instrument(kind=AssetClass.FUTURE)
     desk, endings = Desk({"X": barrel}, COSTS), []
@@ -93,7 +80,7 @@ def test_a_split_of_ten_for_one(shared_data: Path) -> None:
     path = shared_data / "us_equity_daily" / "unadjusted" / "NVDA_1d.csv.gz"
     day = date(2024, 6, 10)
     split = Fact("X", FactKind.SPLIT, "", START, "test", value=Decimal(10), effective_on=day)
-    bars = list(read(path, Interval.D1))
+    bars = list(real_bars(path, Interval.D1))
     desk, _ = play(iter(bars), instrument(), (split,))
     place = next(number for number, bar in enumerate(bars) if bar.session_on == day)
     assert bars[place - 1].close / bars[place].close > 9

@@ -15,9 +15,8 @@ from random import Random
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import pytest
-from tape import PLENTY, START, Desk, Prices, bar, dec, instrument
+from tape import PLENTY, START, Desk, Prices, bar, dec, instrument, real_bars
 
 from data.model.instants import Interval
 from data.model.market import AssetClass
@@ -151,9 +150,11 @@ def test_the_first_trade_has_the_same_profit_after_costs() -> None:
 
 
 def test_real_bars(shared_data: Path) -> None:
-    frame = pd.read_csv(shared_data / "crypto_spot" / "BTCUSDT_1h_2025-03-01_2025-04-15.csv")
-    tape = list(frame[["open", "high", "low", "close"]].itertuples(index=False, name=None))
-    above = (frame["close"].rolling(10).mean() > frame["close"].rolling(30).mean()).to_numpy()
+    bars = list(real_bars(shared_data / "crypto_spot" / "BTCUSDT_1h_2025-03-01_2025-04-15.csv", Interval.H1))
+    tape = [(each.open, each.high, each.low, each.close) for each in bars]
+    closes = np.array([float(each.close) for each in bars])
+    fast, slow = (np.convolve(closes, np.full(span, 1 / span))[: closes.size] for span in (10, 30))
+    above = fast > slow
     crossed = np.diff(above, prepend=False)
     plan = Plan((crossed & above).tolist(), (crossed & ~above).tolist(), stop="0.015", target="0.03")
     assert agree(tape, plan) > 20
