@@ -145,16 +145,19 @@ class MemoryJournal:
 
 def encode(record: Record, body: Mapping[str, Json]) -> bytes:
     """The record's line: RFC 8785 JSON and a new line."""
-    return canonical_bytes(
-        {
-            "at": iso(record.at),
-            "audit.caused_by": list(record.caused_by),
-            "audit.seq": record.seq,
-            "audit.slot": record.slot,
-            "body": dict(body),
-            "kind": record.kind,
-        }
-    ) + b"\n"
+    return (
+        canonical_bytes(
+            {
+                "at": iso(record.at),
+                "audit.caused_by": list(record.caused_by),
+                "audit.seq": record.seq,
+                "audit.slot": record.slot,
+                "body": dict(body),
+                "kind": record.kind,
+            }
+        )
+        + b"\n"
+    )
 
 
 def read_records(folder: Path) -> Iterator[Record]:

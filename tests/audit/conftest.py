@@ -11,7 +11,7 @@ from backtesting.audit.renderings import write_renderings
 
 HOSTILE = (
     "</script><script>document.title='owned'; window.owned = 1</script>"
-    "<img src=x onerror=\"window.owned = 2\"><!--<script>\u202ereversed\u2066\x1b[31m'\"&amp;\u2028{{ 7 * 7 }}=1+1"
+    '<img src=x onerror="window.owned = 2"><!--<script>\u202ereversed\u2066\x1b[31m\'"&amp;\u2028{{ 7 * 7 }}=1+1'
 )
 
 

@@ -231,9 +231,7 @@ class _Talk:
         self.journal.append("session.end", {"symbol": symbol, "number": number, "status": decision.status})
         return decision.orders[0] if decision.orders else None
 
-    def _chat(
-        self, action: Action, bar: Bar, mean: Decimal, number: int, slot: str
-    ) -> tuple[Failure | None, Answers]:
+    def _chat(self, action: Action, bar: Bar, mean: Decimal, number: int, slot: str) -> tuple[Failure | None, Answers]:
         answers: Answers = {}
         for role in Role:
             self.journal.append("agent.generating", {"agent": role.agent}, slot=f"{slot}/{role.agent}/1")
