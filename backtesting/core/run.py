@@ -28,7 +28,7 @@ from data.model.errors import AgentraderError, RunIncomplete
 from data.model.instants import show
 from data.model.market import Bar
 from data.model.protocols import Journal, Record
-from data.model.question import Question
+from data.model.question import Limits, Question
 from data.model.trading import Action, Book, Order
 from data.store.store import Store
 from orchestration.policy.consensus import Proposal
@@ -171,8 +171,8 @@ def _account(prepared: Prepared) -> Account:
 
 
 def _hold(prepared: Prepared, bar: Bar, book: Book) -> Sequence[Order]:
-    """Buy and hold: an equal part of the initial cash for each symbol, under the same costs and rules."""
+    """Buy and hold: all of the cash, an equal part for each symbol, under the same costs and rules."""
     question = prepared.question
     share = Decimal(1) / len(question.symbols)
     proposal = Proposal(action=Action.BUY, confidence=Decimal(1), size=share, reasons=("buy and hold",))
-    return orders(proposal, book, prepared.instruments[bar.symbol], bar.close, question.limits, question.costs)[0]
+    return orders(proposal, book, prepared.instruments[bar.symbol], bar.close, Limits(), question.costs)[0]
