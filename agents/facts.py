@@ -35,7 +35,7 @@ def fact_entries(view: MarketView) -> list[Entry]:
 
 def age(since: timedelta) -> str:
     """How long ago, in words: `just now`, `5 hours`, `3 days`, `4 months`."""
-    steps = ((24 * 730, 24 * 365, "year"), (24 * 60, 24 * 30.4375, "month"), (48, 24, "day"), (1, 1, "hour"))
+    steps = ((24 * 730, 24 * 365, "year"), (24 * 62, 24 * 30.4375, "month"), (48, 24, "day"), (1, 1, "hour"))
     hours = since / timedelta(hours=1)
     for least, length, unit in steps:
         if hours >= least:

@@ -73,7 +73,7 @@ class Verdict:
             return {"reasons": self.reasons, "evidence": self.evidence, **both}
         bounds = {"stop_loss": self.stop_loss, "take_profit": self.take_profit}
         rounded = {name: None if value is None else round(value, 4) for name, value in bounds.items()}
-        return {"reasons": self.reasons, **both, "size": round(self.size, 2), **rounded}
+        return {"reasons": self.reasons, **both, "size": round(self.size, 3), **rounded}
 
 
 @dataclass(frozen=True, slots=True)
