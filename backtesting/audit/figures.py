@@ -173,13 +173,23 @@ def _seat(story: Story, role: Role, model: str, prompt: str) -> dict[str, str]:
     return {"agent": role.shown, "model": model, "prompt": prompt, "sure": mean, **counts}
 
 
-def metric_rows(metrics: Json) -> list[Figure]:
-    """The recorded metrics with labels; one without a label of ours keeps its name."""
+def metric_rows(metrics: Json, significance: Json = None) -> list[Figure]:
+    """The recorded metrics with labels, and their intervals; one without a label of ours keeps its name."""
     if not isinstance(metrics, Mapping):
         return []
     known = [name for name in _METRICS if name in metrics]
     others = [name for name in metrics if name not in _METRICS]
-    return [_metric(name, metrics[name]) for name in (*known, *others)]
+    return [_with_interval(_metric(name, metrics[name]), name, significance) for name in (*known, *others)]
+
+
+def _with_interval(figure: Figure, name: str, significance: Json) -> Figure:
+    """How far the number could lie by luck alone, for those that were resampled."""
+    drawn = significance.get(name) if isinstance(significance, Mapping) else None
+    if not isinstance(drawn, Mapping):
+        return figure
+    low, high, level = (float(str(drawn[end])) for end in ("low", "high", "level"))
+    show = percent if _METRICS[name][1] == "percent" else (lambda value: f"{value:.2f}".replace("-", MINUS))
+    return Figure(figure.label, figure.value, f"{level:.0%} interval {show(low)} to {show(high)}, by resampling bars")
 
 
 _METRICS = {

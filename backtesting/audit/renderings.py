@@ -53,6 +53,7 @@ def _metrics(story: Story) -> dict[str, Json]:
         "result_digest": body.get("result_digest"),
         "summary": body.get("summary"),
         "metrics": body.get("metrics"),
+        "significance": body.get("significance"),
         "record": story.end.seq if story.end else None,
     }
 

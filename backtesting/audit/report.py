@@ -68,7 +68,7 @@ def _context(story: Story) -> dict[str, object]:
         "warnings": [str(warning) for warning in warnings] if isinstance(warnings, list) else [],
         "tiles": figures.tiles(story)[1:],
         "comparison": figures.comparison(story),
-        "metrics": figures.metric_rows(end.get("metrics")),
+        "metrics": figures.metric_rows(end.get("metrics"), end.get("significance")),
         "costs": figures.costs(story),
         "agents": figures.agents(story),
         "trades": list(_trades(story)),

@@ -11,8 +11,9 @@ import house
 import pytest
 from source_files import HEADER, bar_line, write
 
+from data import door
 from data.store.store import Store
-from scripts import door, ingest
+from scripts import ingest
 
 WINDOW = "crypto_spot/BTCUSDT_1h_2025-03-01_2025-04-15.csv"
 
