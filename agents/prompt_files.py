@@ -17,7 +17,7 @@ from data.model.canonical import sha256_hex
 from data.model.decisions import Role
 from data.model.errors import UsageError
 
-BUILT_IN = Path(__file__).parent / "prompts"
+OURS = Path(__file__).parent / "prompts"
 LONGEST = 64_000
 
 _REASONS = "- `reasons`: one to four short sentences, each naming the figure{source} it rests on. Think here first."
@@ -58,7 +58,7 @@ class Prompt:
 
 def load_prompts(folder: Path | None = None) -> Mapping[Role, Prompt]:
     """The four prompts, from files named after the roles (`technical.md`, …). Raises UsageError naming the file."""
-    return {role: _load((folder or BUILT_IN) / f"{role.value}.md", role) for role in Role}
+    return {role: _load((folder or OURS) / f"{role.value}.md", role) for role in Role}
 
 
 def system_message(prompt: Prompt, spec: ModelSpec) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from agents.llm.models import resolve_model
 from agents.opinions import answer_schema
-from agents.prompt_files import BUILT_IN, Prompt, load_prompts, system_message
+from agents.prompt_files import OURS, Prompt, load_prompts, system_message
 from data.model.canonical import sha256_hex
 from data.model.decisions import Role
 from data.model.errors import UsageError
@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 
 @roles
 def test_ours_are_there(role: Role) -> None:
-    raw = (BUILT_IN / f"{role.value}.md").read_bytes()
+    raw = (OURS / f"{role.value}.md").read_bytes()
     prompt = PROMPTS[role]
     assert (prompt.role, prompt.sha256) == (role, sha256_hex(raw))
     assert prompt.version
