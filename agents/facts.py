@@ -46,19 +46,21 @@ def age(since: timedelta) -> str:
 
 
 def _of_kind(kind: FactKind, view: MarketView) -> Iterator[Entry]:
-    fresh = FRESH_NEWS if kind is FactKind.NEWS else FRESH
-    facts = [fact for fact in view.facts if fact.kind is kind and view.as_of - fact.known_at <= fresh]
+    facts = [fact for fact in view.facts if fact.kind is kind]
     if kind is FactKind.NEWS:
-        yield from (_text(fact, view.as_of) for fact in _told_once(facts))
+        recent = (fact for fact in facts if view.as_of - fact.known_at <= FRESH_NEWS)
+        yield from (_text(fact, view.as_of) for fact in _told_once(recent))
         return
     for series in _by_name(facts):
-        numbers = [fact for fact in series if fact.value is not None]
-        if not numbers:
-            yield {**_text(series[0], view.as_of), "name": series[0].key, **_before(series[1:], view.as_of)}
-        elif kind is FactKind.FUNDAMENTAL:
-            yield _figure(numbers, view.as_of)
-        else:
-            yield _value(numbers, view.as_of)
+        if view.as_of - series[0].known_at <= FRESH:
+            yield _of_series(kind, series, view.as_of)
+
+
+def _of_series(kind: FactKind, series: list[Fact], as_of: datetime) -> Entry:
+    numbers = [fact for fact in series if fact.value is not None]
+    if not numbers:
+        return {**_text(series[0], as_of), "name": series[0].key, **_before(series[1:], as_of)}
+    return _figure(numbers, as_of) if kind is FactKind.FUNDAMENTAL else _value(numbers, as_of)
 
 
 def _told_once(facts: Iterable[Fact]) -> Iterator[Fact]:

@@ -80,6 +80,11 @@ def test_a_balance_is_compared_day_with_day() -> None:
     assert (entry["value"], entry["growth_year"]) == (330, 0.1)
 
 
+def test_a_fresh_figure_keeps_what_it_is_compared_with_however_old() -> None:
+    (entry,) = entries(figure("2022-10-01/2023-09-30", 120, 400), figure("2021-10-01/2022-09-30", 100, 765))
+    assert entry["growth_year"] == 0.2
+
+
 def test_a_period_in_words_is_told_without_growth() -> None:
     (entry,) = entries(figure("2024-Q3", 120, 60), figure("2023-Q3", 100, 425))
     assert entry["period"] == "2024-Q3"

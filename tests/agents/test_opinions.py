@@ -127,6 +127,12 @@ def test_a_confidence_is_a_fraction(role: Role, value: str) -> None:
         parse(role, text, KNOWN)
 
 
+@roles
+def test_what_is_no_number_is_called_so(role: Role) -> None:
+    with pytest.raises(Malformed, match="NaN is no number"):
+        parse(role, said(role, confidence=float("nan")), KNOWN)
+
+
 @pytest.mark.parametrize("role", [Role.PORTFOLIO, Role.DECISION])
 @pytest.mark.parametrize(
     "changes", [{"stop_loss": 74508.0}, {"size": 2}, {"size": None}, {"take_profit": 90000}, {"stop_loss": -0.02}]
