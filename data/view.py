@@ -18,7 +18,7 @@ from data.model.market import Bar, Fact, FactKind, MarketView
 from data.store.store import Store
 
 LOOKBACK = 250
-PER_KEY = {FactKind.FUNDAMENTAL: 5, FactKind.MACRO: 5, FactKind.ALTERNATIVE: 5}
+PER_KEY = {FactKind.FUNDAMENTAL: 12, FactKind.MACRO: 5, FactKind.ALTERNATIVE: 5}
 NEWEST = {FactKind.NEWS: 15, FactKind.DIVIDEND: 4}
 SPLITS = {FactKind.SPLIT: 20}
 # Older than this a fact says nothing about today, and a model could take it for news.
