@@ -126,7 +126,7 @@ def test_the_desk_is_not_flooded(made: Store) -> None:
     made.add_facts(batch(), facts)
     view = build_market_view(made, "MADE", H1, hour(2))
     taken = [(each.kind.value, each.key) for each in view.facts]
-    assert taken.count(("macro", "vix")) == taken.count(("fundamental", "NetIncomeLoss")) == 5
+    assert (taken.count(("macro", "vix")), taken.count(("fundamental", "NetIncomeLoss"))) == (5, 12)
     assert [key for kind, key in taken if kind == "news"] == [f"story {n}" for n in range(20, 5, -1)]
     assert len(taken) == 25
     assert [each.known_at for each in view.facts] == sorted((each.known_at for each in view.facts), reverse=True)
