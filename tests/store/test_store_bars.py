@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -176,3 +177,11 @@ def test_many_bars_come_in_at_once(any_store: Store) -> None:
     assert any_store.add_bars(batch(), iter(bars)) == Counts(45_001, 45_001, 0)
     streamed = any_store.first_bars("MADE", H1, date(2025, 4, 1), date(2040, 1, 1))
     assert all(given == got for given, got in zip(bars, streamed, strict=True))
+
+
+def test_writers_wait_for_each_other(any_store: Store) -> None:
+    bars = [bar(n) for n in range(3000)]
+    with ThreadPoolExecutor(4) as pool:
+        counts = list(pool.map(lambda _: any_store.add_bars(batch(), bars), range(4)))
+    assert sorted(each.new for each in counts) == [0, 0, 0, 3000]
+    assert [each.corrected for each in counts] == [0] * 4

@@ -57,7 +57,7 @@ class Model:
                 for version in stored.get(name, []) + fresh.get(name, [])
                 if version[0] < at and version[1] <= at
             ]
-            said = max(earlier, key=lambda version: version[:2], default=None)
+            said = max(reversed(earlier), key=lambda version: version[:2], default=None)  # of equals the last stored
             since = said[2].known_at if said is not None and said[2].value == each.value else at
             added.append((at, at, replace(each, known_at=since)))
             fresh.setdefault(name, []).append(added[-1])

@@ -22,7 +22,7 @@ from sqlalchemy import URL, Connection, make_url, text
 from data.model.errors import AgentraderError, StoreUnavailable, UsageError
 from data.model.instants import Interval
 from data.store import migrate
-from data.store.database import open_database, read_url
+from data.store.database import connect, open_database, read_url
 from data.store.faults import shown
 from data.store.store import Counts, Store
 
@@ -201,6 +201,22 @@ def test_processes_that_open_a_new_database_at_once(fresh: str) -> None:
     pipe = subprocess.PIPE
     started = [subprocess.Popen(command, cwd=house.ROOT, stdout=pipe, stderr=pipe, text=True) for _ in range(5)]
     assert [process.communicate(timeout=60) for process in started] == [("open\n", "")] * 5
+
+
+@SERVERS
+def test_a_migration_waits_for_another_one(fresh: str) -> None:
+    waiting = f"SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = '{make_url(fresh).database}'"
+    code = "import sys; from pathlib import Path; from data.store.database import open_database\n"
+    code += "with open_database(sys.argv[1], Path('/nonexistent')): print('open')"
+    command = [sys.executable, "-c", code, fresh]
+    with connect(fresh, NOWHERE) as database:
+        with database.engine.begin() as connection:
+            migrate.prepare(connection)
+            other = subprocess.Popen(command, cwd=house.ROOT, stdout=subprocess.PIPE, text=True)
+            while not (seen := databases.run(fresh, waiting)) and other.poll() is None:
+                pass
+        assert seen, "it did not wait"
+        assert other.communicate(timeout=60) == ("open\n", None)
 
 
 @SERVERS
