@@ -55,8 +55,9 @@ class DecisionSession:
         view = self.look(symbol, as_of)
         self._record_view(view)
         self._record_begin(view, number, of)
-        discussion = self.initiate_chat(view, book, f"{self.run_id}/{iso(view.last.open_time)}/{symbol}")
-        self._record_opinions(discussion)
+        place = f"{self.run_id}/{iso(view.last.open_time)}/{symbol}"
+        discussion = self.initiate_chat(view, book, place)
+        self._record_opinions(place, discussion)
         available = replace(book, buying_power=max(Decimal(0), book.buying_power - committed))
         decision = self._conclude(view, available, discussion)
         self._record_decision(view, decision, number)
@@ -112,10 +113,15 @@ class DecisionSession:
             },
         )
 
-    def _record_opinions(self, discussion: Discussion) -> None:
+    def _record_opinions(self, place: str, discussion: Discussion) -> None:
+        """Each with the slot and the exchange of the reply it was read from."""
+        last = {message.agent: message for message in discussion.messages}
         for role, answer in discussion.answers.items():
             said = {"abstention": answer.reason} if isinstance(answer, Abstention) else {"opinion": answer}
-            self.journal.append("opinion", {"agent": role.agent, **said})
+            reply = last[role.agent]
+            causes = () if reply.exchange is None else (reply.exchange.response_seq,)
+            slot = f"{place}/chat/{role.agent}/{reply.turn}"
+            self.journal.append("opinion", {"agent": role.agent, **said}, slot=slot, caused_by=causes)
 
     def _record_decision(self, view: MarketView, decision: Decision, number: int) -> None:
         at = {"bar_open_time": view.last.open_time, "number": number}

@@ -98,6 +98,17 @@ def test_every_reply_rests_on_the_exchange_of_its_slot(two_days: Played) -> None
         assert told == reply.body["text"]
 
 
+def test_every_opinion_rests_on_the_reply_it_was_read_from(two_days: Played) -> None:
+    records = {record.seq: record for record in two_days.records}
+    replies = {record.slot: record for record in records.values() if record.kind == "agent.reply"}
+    opinions = [record for record in records.values() if record.kind == "opinion"]
+    assert len(opinions) == 192
+    for opinion in opinions:
+        assert opinion.slot is not None
+        assert opinion.caused_by == replies[opinion.slot].caused_by
+        assert opinion.body["agent"] == replies[opinion.slot].body["agent"]
+
+
 def test_the_book_reaches_the_portfolio_manager_alone(two_days: Played) -> None:
     for body in two_days.of("llm.request"):
         assert ('"book"' in body["body"].replace("\\", "")) == (body["agent"] == "Portfolio_Manager")
