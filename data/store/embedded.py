@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import shlex
 import shutil
 import subprocess
 import tempfile
@@ -96,12 +95,11 @@ def _start(places: Places) -> str:
         _create(places)
     _forget_reused_pid(places)
     socket = _socket_folder(places)
-    settings = _write_settings(places, socket)
-    log = places.cluster / "server.log"
-    options = f"-c config_file={shlex.quote(str(settings))}"
-    started = _pg_ctl(places, "-l", str(log), "-t", "60", "-o", options, "restart")
+    _write_settings(places, socket)
+    started = _pg_ctl(places, "-l", "cluster/server.log", "-t", "60", "-o", "-c config_file=postgresql.conf", "restart")
     if started.returncode:
-        raise StoreUnavailable(f"the embedded PostgreSQL in {places.home} does not start: {_last_line(log)}")
+        said = _last_line(places.cluster / "server.log") or started.stderr.strip()
+        raise StoreUnavailable(f"the embedded PostgreSQL in {places.home} does not start: {said}")
     return str(socket)
 
 
@@ -112,7 +110,7 @@ def _create(places: Places) -> None:
     unfinished.mkdir(mode=0o700)
     os.chown(unfinished, places.server.pw_uid, places.server.pw_gid)
     words = ("--auth-local=peer", "--auth-host=reject", "--encoding=UTF8", "--locale=C")
-    made = _run(places, "initdb", "-D", str(unfinished), "-U", ROLE, *words)
+    made = _run(places, "initdb", "-D", unfinished.name, "-U", ROLE, *words)
     if made.returncode:
         raise StoreUnavailable(f"the embedded PostgreSQL cannot be set up in {places.home}: {made.stderr.strip()}")
     unfinished.rename(places.cluster)
@@ -136,7 +134,7 @@ def _forget_reused_pid(places: Places) -> None:
 
 def _socket_folder(places: Places) -> Path:
     folder = places.home / "socket"
-    if len(bytes(folder / f".s.PGSQL.{PORT}")) > LONGEST_SOCKET:
+    if len(bytes(folder / f".s.PGSQL.{PORT}")) > LONGEST_SOCKET or "," in str(folder):  # libpq parts hosts at commas
         name = hashlib.sha256(bytes(places.home)).hexdigest()[:12]
         folder = Path(tempfile.gettempdir()) / f"agentrader-{name}"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -149,7 +147,7 @@ def _socket_folder(places: Places) -> Path:
     return folder
 
 
-def _write_settings(places: Places, socket: Path) -> Path:
+def _write_settings(places: Places, socket: Path) -> None:
     """Written at each start, outside of the cluster, so that it holds for the OS user and the folder of now."""
     home = places.home
     _write(places, home / "pg_hba.conf", "local all all peer map=owner\n")
@@ -160,22 +158,24 @@ def _write_settings(places: Places, socket: Path) -> Path:
         "ident_file": str(home / "pg_ident.conf"),
     }
     lines = [f"{name} = '" + value.replace("\\", "\\\\").replace("'", "''") + "'\n" for name, value in settings.items()]
-    return _write(places, home / "postgresql.conf", "".join(lines))
+    _write(places, home / "postgresql.conf", "".join(lines))
 
 
-def _write(places: Places, path: Path, text: str) -> Path:
+def _write(places: Places, path: Path, text: str) -> None:
     path.write_text(text, "utf-8")
     os.chown(path, places.client.pw_uid, places.server.pw_gid)
     path.chmod(0o640)
-    return path
 
 
 def _pg_ctl(places: Places, *words: str) -> subprocess.CompletedProcess[str]:
-    return _run(places, "pg_ctl", "-D", str(places.cluster), "-w", "-m", "fast", *words)
+    return _run(places, "pg_ctl", "-D", "cluster", "-w", "-m", "fast", *words)
 
 
 def _run(places: Places, program: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """Runs one of PostgreSQL's programs as the server's user, with none of our environment."""
+    """Runs one of PostgreSQL's programs in our folder, as the server's user, with none of our environment.
+
+    They hand paths on to a shell with little care, so they get short ones.
+    """
     other = places.server.pw_uid != os.geteuid()
     # A server that stays would hold a pipe open for ever; a file it may keep.
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
@@ -186,7 +186,7 @@ def _run(places: Places, program: str, *words: str) -> subprocess.CompletedProce
             stderr=errors,
             text=True,
             check=False,
-            cwd="/",
+            cwd=places.home,
             env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
             user=places.server.pw_uid if other else None,
             group=places.server.pw_gid if other else None,
@@ -198,4 +198,4 @@ def _run(places: Places, program: str, *words: str) -> subprocess.CompletedProce
 
 def _last_line(log: Path) -> str:
     lines = log.read_text("utf-8", errors="replace").splitlines() if log.exists() else []
-    return lines[-1] if lines else "it left no log"
+    return lines[-1] if lines else ""

@@ -179,18 +179,17 @@ def test_another_user_of_the_system_is_refused(state_dir: Path, places: Places) 
         (socket / f".s.PGSQL.{PORT}").chmod(0o777)
         child = os.fork()
         if child == 0:
-            os._exit(_try_as_somebody_else(url))
+            os._exit(_try_to_get_in(url, as_nobody=os.geteuid() == 0))
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
-def _try_as_somebody_else(url: URL) -> int:
+def _try_to_get_in(url: URL, *, as_nobody: bool) -> int:
     """7 if the server answered, and refused."""
-    if os.geteuid() == 0:
+    if as_nobody:
         os.setgroups([])
         os.setgid(NOBODY)
         os.setuid(NOBODY)
-    users = [ROLE] if os.geteuid() == NOBODY else []
-    for user in [*users, "postgres", pwd.getpwuid(os.geteuid()).pw_name]:
+    for user in [*([ROLE] if as_nobody else []), "postgres", pwd.getpwuid(os.geteuid()).pw_name]:
         try:
             psycopg2.connect(host=url.query["host"], port=PORT, user=user, dbname=DATABASE).close()
         except psycopg2.OperationalError as error:

@@ -205,7 +205,7 @@ def test_processes_that_open_a_new_database_at_once(fresh: str) -> None:
 
 @SERVERS
 def test_a_migration_waits_for_another_one(fresh: str) -> None:
-    waiting = f"SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = '{make_url(fresh).database}'"
+    waits = "SELECT wait_event FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     code = "import sys; from pathlib import Path; from data.store.database import open_database\n"
     code += "with open_database(sys.argv[1], Path('/nonexistent')): print('open')"
     command = [sys.executable, "-c", code, fresh]
@@ -213,10 +213,10 @@ def test_a_migration_waits_for_another_one(fresh: str) -> None:
         with database.engine.begin() as connection:
             migrate.prepare(connection)
             other = subprocess.Popen(command, cwd=house.ROOT, stdout=subprocess.PIPE, text=True)
-            while not (seen := databases.run(fresh, waiting)) and other.poll() is None:
+            while not (seen := databases.run(fresh, waits)) and other.poll() is None:
                 pass
-        assert seen, "it did not wait"
         assert other.communicate(timeout=60) == ("open\n", None)
+        assert seen == [("advisory",)]
 
 
 @SERVERS

@@ -17,7 +17,7 @@ from data.model.instants import Interval
 from data.model.market import AssetClass, Bar, Fact, FactKind, Instrument
 from data.sources.ingest import ingest_bar_file, ingest_fact_file
 from data.store.store import Store
-from data.view import build_market_view
+from data.view import STALE_AFTER, build_market_view
 
 H1, D1 = Interval.H1, Interval.D1
 NVDA = Instrument("NVDA", AssetClass.EQUITY, "XNYS", "USD", Decimal("0.01"), Decimal(1))
@@ -128,8 +128,18 @@ def test_the_desk_is_not_flooded(made: Store) -> None:
     taken = [(each.kind.value, each.key) for each in view.facts]
     assert (taken.count(("macro", "vix")), taken.count(("fundamental", "NetIncomeLoss"))) == (5, 12)
     assert [key for kind, key in taken if kind == "news"] == [f"story {n}" for n in range(20, 5, -1)]
-    assert len(taken) == 25
+    assert {key for kind, key in taken if kind == "fundamental"} == {"NetIncomeLoss"}
     assert [each.known_at for each in view.facts] == sorted((each.known_at for each in view.facts), reverse=True)
+
+
+@pytest.mark.parametrize("kind", STALE_AFTER)
+def test_what_is_stale_stays_out(made: Store, kind: FactKind) -> None:
+    key = "Assets" if kind is FactKind.FUNDAMENTAL else "key"
+    end = 24 * 1000
+    aged = STALE_AFTER[kind].days * 24
+    made.add_bars(batch(), [bar(end - 1)])
+    made.add_facts(batch(), [fact(end - aged, 1, key, kind=kind, period="1"), fact(end - aged - 1, 2, key, kind=kind)])
+    assert [int(each.value or 0) for each in build_market_view(made, "MADE", H1, hour(end)).facts] == [1]
 
 
 def test_a_view_changes_its_digest_with_its_content(made: Store) -> None:
