@@ -110,7 +110,10 @@ class RunJournal:
             raise JournalBroken(self._broken)
 
     def _break(self, error: OSError) -> NoReturn:
-        self._broken = f"the journal in {self.folder} cannot be written: {error.strerror or error}"
+        self._broken = (
+            f"the journal in {self.folder} cannot be written ({error.strerror or error}), so nothing may go on; what was "
+            "recorded until then is kept. Make room, or choose another --output_dir, and run again"
+        )
         raise JournalBroken(self._broken) from error
 
 
@@ -161,12 +164,17 @@ def encode(record: Record, body: Mapping[str, Json]) -> bytes:
 
 
 def read_records(folder: Path) -> Iterator[Record]:
-    """The records of a run's folder in order, blobs resolved. Raises DataError naming the first bad line."""
+    """The records of a run's folder in order, blobs resolved. Raises DataError naming the first bad line.
+
+    What follows the last line's end was being written when the process died: it never became a record.
+    """
     path = folder / LOG_NAME
     if not path.is_file():
         raise DataError(f"{folder} holds no {LOG_NAME}: not a run's folder")
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                return
             try:
                 yield _decode(json.loads(line, parse_int=_number), folder)
             except (ValueError, KeyError, TypeError, OSError) as error:

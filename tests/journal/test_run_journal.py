@@ -64,6 +64,26 @@ def test_a_changed_blob_is_named(tmp_path: Path) -> None:
         list(read_records(tmp_path / "run"))
 
 
+def test_a_torn_tail_is_no_record_and_hides_none(tmp_path: Path) -> None:
+    journal = RunJournal(tmp_path / "run", Ticks())
+    journal.append("x", {"n": 1})
+    journal.append("x", {"n": 2})
+    log = tmp_path / "run" / LOG_NAME
+    whole = log.read_bytes()
+    for cut in range(len(whole)):
+        log.write_bytes(whole[:cut])
+        assert len(list(read_records(tmp_path / "run"))) == whole[:cut].count(b"\n")
+
+
+def test_a_bad_line_is_named(tmp_path: Path) -> None:
+    journal = RunJournal(tmp_path / "run", Ticks())
+    journal.append("x", {})
+    with (tmp_path / "run" / LOG_NAME).open("ab") as log:
+        log.write(b'{"seq": 1}\n')
+    with pytest.raises(DataError, match="line 2"):
+        list(read_records(tmp_path / "run"))
+
+
 def test_a_run_is_never_written_twice(tmp_path: Path) -> None:
     RunJournal(tmp_path / "run", Ticks())
     with pytest.raises(UsageError, match="exists already"):
