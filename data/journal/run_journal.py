@@ -111,7 +111,7 @@ class RunJournal:
 
     def _break(self, error: OSError) -> NoReturn:
         self._broken = (
-            f"the journal in {self.folder} cannot be written ({error.strerror or error}), so nothing may go on; what was "
+            f"the journal in {self.folder} cannot be written ({error.strerror or error}), so nothing goes on; what was "
             "recorded until then is kept. Make room, or choose another --output_dir, and run again"
         )
         raise JournalBroken(self._broken) from error
