@@ -16,11 +16,10 @@ from decimal import Decimal
 from backtesting.audit.figures import drawdowns, money, percent, plain
 from backtesting.audit.story import Entry, Reply, Session, Story, Trouble
 from backtesting.audit.tables import clamp_text
-from data.model.canonical import Json
+from data.model.canonical import Json, decimal_text
 from data.model.decisions import Abstention, Opinion
 from data.model.escape import escape_block, escape_line
 from data.model.instants import show
-from data.model.market import Instrument
 from data.model.trading import Cancellation, Fill, FillReason, Order
 
 CHUNK = 100
@@ -92,7 +91,7 @@ def _symbol(story: Story, symbol: str) -> Json:
     return {
         "name": escape_line(symbol),
         "currency": instrument.currency if instrument else "",
-        "digits": tick_digits(instrument),
+        "digits": price_digits(story, symbol),
         "bars": [
             [_seconds(bar.open_time), *(float(value) for value in (bar.open, bar.high, bar.low, bar.close, bar.volume))]
             for bar in bars
@@ -227,10 +226,10 @@ def _order(order: Order, results: _Results) -> Json:
     return {"id": escape_line(order.order_id), "what": what, "fills": fills, "endings": endings}
 
 
-def tick_digits(instrument: Instrument | None) -> int:
-    """Decimals of a price that is shown: as many as the tick has, 2 at least, 8 at most."""
-    exponent = (instrument.tick if instrument else Decimal(1)).normalize().as_tuple().exponent
-    return min(8, max(2, -exponent)) if isinstance(exponent, int) else 2
+def price_digits(story: Story, symbol: str) -> int:
+    """Decimals of a price that is shown: as many as the bars' prices have, 2 at least, 8 at most."""
+    printed = (price for bar in story.bars.get(symbol, []) for price in (bar.open, bar.high, bar.low, bar.close))
+    return min(8, max((2, *(len(decimal_text(price).partition(".")[2]) for price in printed))))
 
 
 def _seconds(instant: datetime) -> int:

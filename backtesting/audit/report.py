@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from backtesting.audit import figures
 from backtesting.audit.figures import Figure
-from backtesting.audit.page_data import embed, run_data, tick_digits, transcripts
+from backtesting.audit.page_data import embed, price_digits, run_data, transcripts
 from backtesting.audit.story import Story
 from data.model.canonical import Json, decimal_text
 from data.model.escape import escape_line
@@ -90,7 +90,7 @@ def _trades(story: Story) -> Iterator[dict[str, object]]:
     }
     entries = {(f.symbol, f.at): numbers.get((f.symbol, f.order_id)) for _, f in reversed(story.fills)}
     for place, (seq, trade) in enumerate(story.trades, 1):
-        shown = _trade(trade, tick_digits(story.instruments.get(trade.symbol)))
+        shown = _trade(trade, price_digits(story, trade.symbol))
         yield {**shown, "place": place, "record": seq, "decision": entries.get((trade.symbol, trade.entry_at))}
 
 

@@ -147,7 +147,7 @@ def test_a_link_in_a_received_folder_directs_no_write(tmp_path: Path, run_dir: P
         (lambda text: "", "no run.begin"),
         (lambda text: text.replace('"kind":"run.begin"', '"kind":"other"'), "no run.begin"),
         (lambda text: text.replace('"confidence":"0.785"', '"confidence":"high"', 1), "does not read"),
-        (lambda text: text[:-40], "not a readable record"),
+        (lambda text: text[:-40] + "\n", "not a readable record"),
     ],
 )
 def test_a_log_that_does_not_read_is_named(tmp_path: Path, run_dir: Path, change: object, message: str) -> None:
