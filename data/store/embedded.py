@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
@@ -54,7 +54,7 @@ def embedded_server(state_dir: Path) -> Iterator[URL]:
         finally:
             with locked(places.home / "lock", fcntl.LOCK_EX):
                 if _alone(use):
-                    _pg_ctl(places, "stop")
+                    _stop(places, Path(socket))
 
 
 def _url(socket: str, database: str = DATABASE) -> URL:
@@ -101,6 +101,13 @@ def _start(places: Places) -> str:
         said = _last_line(places.cluster / "server.log") or started.stderr.strip()
         raise StoreUnavailable(f"the embedded PostgreSQL in {places.home} does not start: {said}")
     return str(socket)
+
+
+def _stop(places: Places, socket: Path) -> None:
+    _pg_ctl(places, "stop")
+    if socket.parent != places.home:
+        with suppress(OSError):  # in use after all, if the server did not stop
+            socket.rmdir()
 
 
 def _create(places: Places) -> None:
