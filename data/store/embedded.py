@@ -47,8 +47,9 @@ def embedded_server(state_dir: Path) -> Iterator[URL]:
     places = places_for(state_dir)
     with locked(places.home / "in_use", fcntl.LOCK_UN) as use:
         with locked(places.home / "lock", fcntl.LOCK_EX):
+            alone = _alone(use)
             fcntl.flock(use, fcntl.LOCK_SH)
-            socket = _answering(places) or _start(places)
+            socket = _answering(places) or _start(places, alone=alone)
         try:
             yield _url(socket)
         finally:
@@ -89,11 +90,12 @@ def _answering(places: Places) -> str | None:
     return lines[4]
 
 
-def _start(places: Places) -> str:
-    """Nobody uses the server now, so one that runs and does not answer is restarted."""
+def _start(places: Places, *, alone: bool) -> str:
+    """One that runs and does not answer is restarted, but not under somebody else's feet."""
     if not places.cluster.exists():
         _create(places)
-    _forget_reused_pid(places)
+    if _is_running(places) and not alone:
+        raise StoreUnavailable(f"the embedded PostgreSQL in {places.home} does not answer, and another process uses it")
     socket = _socket_folder(places)
     _write_settings(places, socket)
     started = _pg_ctl(places, "-l", "cluster/server.log", "-t", "60", "-o", "-c config_file=postgresql.conf", "restart")
@@ -123,20 +125,22 @@ def _create(places: Places) -> None:
     unfinished.rename(places.cluster)
 
 
-def _forget_reused_pid(places: Places) -> None:
-    """After a crash, or in a new container, the noted pid may be another program's: that is no server of ours.
+def _is_running(places: Places) -> bool:
+    """Whether the noted pid is a server of this cluster: it works in its folder.
 
-    Ours works in its cluster. One that is gone is left for PostgreSQL to find out: it also looks for its backends.
+    After a crash, or in a new container, it may be another program's; then the note goes, so that nobody signals that.
+    A note of one that is gone is left for PostgreSQL to judge, which also looks for what it left behind.
     """
     lines = _postmaster(places)
     try:
-        ours = bool(lines) and Path(psutil.Process(int(lines[0])).cwd()) == places.cluster
+        if lines and Path(psutil.Process(int(lines[0])).cwd()) == places.cluster:
+            return True
     except psutil.NoSuchProcess:
-        return
+        return False
     except (psutil.AccessDenied, ValueError):
-        ours = False
-    if not ours:
-        (places.cluster / "postmaster.pid").unlink(missing_ok=True)
+        pass
+    (places.cluster / "postmaster.pid").unlink(missing_ok=True)
+    return False
 
 
 def _socket_folder(places: Places) -> Path:

@@ -109,6 +109,32 @@ def test_processes_that_start_at_once_share_it(state_dir: Path, places: Places) 
         assert connection.execute(text("SELECT count(*) FROM market.runs")).scalar_one() == 4
 
 
+def test_one_that_does_not_answer_is_not_taken_from_who_uses_it(
+    state_dir: Path, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connect(None, state_dir) as database, database.engine.connect() as connection:
+        monkeypatch.setattr(embedded, "_answering", lambda places: None)
+        with (
+            pytest.raises(StoreUnavailable, match="does not answer, and another process uses it"),
+            connect(None, state_dir),
+        ):
+            pass
+        assert connection.execute(text("SELECT 1")).scalar_one() == 1
+    with connect(None, state_dir) as database, database.engine.connect() as connection:
+        assert connection.execute(text("SELECT 1")).scalar_one() == 1
+
+
+def test_one_that_hangs_is_restarted_by_who_is_alone(
+    state_dir: Path, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened_and_killed(state_dir, "left")
+    left = postmaster(places)
+    monkeypatch.setattr(embedded, "_answering", lambda places: None)
+    with connect(None, state_dir) as database, database.engine.connect() as connection:
+        assert connection.execute(text("SELECT run_id FROM market.runs")).scalars().all() == ["left"]
+        assert postmaster(places) not in (None, left)
+
+
 def test_a_killed_process_leaves_nothing_that_the_next_does_not_mend(state_dir: Path, places: Places) -> None:
     opened_and_killed(state_dir, "killed")
     left = postmaster(places)
