@@ -58,7 +58,11 @@ def key_of(text: str) -> str:
 
 
 def settle(sourced: Iterable[Sourced]) -> Facts:
-    """Versions of each fact, oldest first, without repeats. Raises DataError where two rows contradict each other."""
+    """Publications of each fact, oldest first. Raises DataError where two rows contradict each other.
+
+    A later publication that says the same again is kept: if a later file changes what it said, the store must know that
+    it had been heard, or it would take the change for a publication that was only found late.
+    """
     latest: dict[tuple[str, FactKind, str, str], Sourced] = {}
     kept: list[Fact] = []
     repeats: list[Fact] = []
@@ -67,6 +71,9 @@ def settle(sourced: Iterable[Sourced]) -> Facts:
         before = latest.get(name)
         if before and _said(before[1]) == _said(fact):
             repeats.append(fact)
+            if before[1].known_at != fact.known_at:
+                latest[name] = (row, fact)
+                kept.append(fact)
             continue
         if before and before[1].known_at == fact.known_at:
             raise row.error(
@@ -75,7 +82,7 @@ def settle(sourced: Iterable[Sourced]) -> Facts:
             )
         latest[name] = (row, fact)
         kept.append(fact)
-    return Facts(tuple(kept), _counted("repeated", repeats, "rows that repeat what was known already, left out"))
+    return Facts(tuple(kept), _counted("repeated", repeats, "rows that repeat what was known already"))
 
 
 def action(

@@ -174,3 +174,19 @@ def test_each_macro_series_is_known_at_the_close_of_its_own_market(store: Store)
 def test_a_missing_window_names_the_command_that_brings_it(symbol: str, interval: str, command: str) -> None:
     found = missing_window_command(symbol, Interval(interval), date(2025, 4, 1), date(2025, 4, 10))
     assert found == f"python -m scripts.ingest {command}"
+
+
+def test_a_publication_changed_in_a_later_file_is_no_news_of_the_past(store: Store, tmp_path: Path) -> None:
+    """The second filing repeats the first; a later copy of the file tells it differently, and only from then on."""
+    header = "symbol,kind,key,known_at,value,period"
+    first = ["MADE,fundamental,Assets,2024-01-10T00:00:00Z,100,q", "MADE,fundamental,Assets,2024-04-10T00:00:00Z,100,q"]
+    changed = [first[0], first[1].replace(",100,", ",90,")]
+    keys = {FactKind.FUNDAMENTAL: {"Assets"}}
+    for number, rows in enumerate((first, changed)):
+        path = tmp_path / f"{number}.csv"
+        path.write_text("\n".join((header, *rows)) + "\n")
+        ingest_fact_file(store, path, clock=FixedClock())
+    (known,) = store.facts_as_of(
+        "MADE", utc("2024-06-01T00:00"), per_key={FactKind.FUNDAMENTAL: 5}, newest={}, keys=keys
+    )
+    assert known.value == 100

@@ -135,7 +135,7 @@ def test_the_secs_acceptance_time_is_new_york_time(tmp_path: Path, written: str,
     assert (fact.known_at, fact.key, fact.text) == (utc(known_at), "sec_report", "Form 8-K for 2025-01-01")
 
 
-def test_a_restated_figure_is_known_from_its_own_filing_and_repeats_are_left_out(tmp_path: Path) -> None:
+def test_a_restated_figure_is_known_from_its_own_filing_and_repeats_are_kept(tmp_path: Path) -> None:
     rows = [
         "AAPL,Assets,USD,,2008-09-27,39572,a-3,10-K,2010-10-27",
         "AAPL,Assets,USD,,2008-09-27,39572,a-1,10-Q,2009-07-22",
@@ -150,7 +150,8 @@ def test_a_restated_figure_is_known_from_its_own_filing_and_repeats_are_left_out
         (utc("2011-10-27T04:00"), Decimal(36171)),
     ]
     repeated = read_facts(write(tmp_path, SEC, *rows, rows[-1].replace("a-4", "a-5").replace("2011", "2012")))
-    assert repeated.facts.facts == file.facts.facts
+    assert repeated.facts.facts[:-1] == file.facts.facts
+    assert (repeated.facts.facts[-1].known_at, repeated.facts.facts[-1].value) == (utc("2012-10-27T04:00"), 36171)
     assert {finding.code: finding.count for finding in repeated.facts.findings} == {"repeated": 1}
 
 
