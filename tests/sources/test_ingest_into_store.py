@@ -181,7 +181,7 @@ def test_a_publication_changed_in_a_later_file_is_no_news_of_the_past(store: Sto
     header = "symbol,kind,key,known_at,value,period"
     first = ["MADE,fundamental,Assets,2024-01-10T00:00:00Z,100,q", "MADE,fundamental,Assets,2024-04-10T00:00:00Z,100,q"]
     changed = [first[0], first[1].replace(",100,", ",90,")]
-    keys = {FactKind.FUNDAMENTAL: {"Assets"}}
+    asked = {"per_key": {FactKind.FUNDAMENTAL: 5}, "newest": {}, "keys": {FactKind.FUNDAMENTAL: {"Assets"}}}
     for number, rows in enumerate((first, changed)):
         path = tmp_path / f"{number}.csv"
         path.write_text("\n".join((header, *rows)) + "\n")
