@@ -186,7 +186,5 @@ def test_a_publication_changed_in_a_later_file_is_no_news_of_the_past(store: Sto
         path = tmp_path / f"{number}.csv"
         path.write_text("\n".join((header, *rows)) + "\n")
         ingest_fact_file(store, path, clock=FixedClock())
-    (known,) = store.facts_as_of(
-        "MADE", utc("2024-06-01T00:00"), per_key={FactKind.FUNDAMENTAL: 5}, newest={}, keys=keys
-    )
+    (known,) = store.facts_as_of("MADE", utc("2024-06-01T00:00"), **asked)
     assert known.value == 100
