@@ -88,6 +88,10 @@ def prompts(store: Store, as_of: datetime) -> list[str]:
     return [*seen, *(str(record.body) for record in journal.records if record.kind in ("market.view", "decision"))]
 
 
+def name(row: Bar | Fact) -> tuple[object, ...]:
+    return (row.open_time,) if isinstance(row, Bar) else (row.kind, row.key, row.period)
+
+
 def scrambled(row: Bar | Fact, random: Random) -> Bar | Fact:
     factor = Decimal(random.randrange(50, 200)) / 100
     if isinstance(row, Bar):
@@ -113,7 +117,8 @@ def test_scrambling_the_future_changes_no_byte(store: Store, shared_data: Path, 
     store.put_instrument(instrument_for(SYMBOL))
     rows = [*past, *later]
     fill(store, [row for row in rows if isinstance(row, Bar)], [row for row in rows if isinstance(row, Fact)])
-    corrected = [scrambled(row, random) for row in random.sample(past, 30)]
+    named = {name(row): row for row in random.sample(past, 30)}  # one batch says one thing of each
+    corrected = [scrambled(row, random) for row in named.values()]
     fill(
         store,
         [row for row in corrected if isinstance(row, Bar)],
@@ -132,7 +137,8 @@ def test_what_is_known_does_change_the_prompts(store: Store, shared_data: Path) 
         store.put_instrument(instrument_for(SYMBOL))
         fill(store, [replace(bar, close=bar.close * change) if bar is bars[149] else bar for bar in bars], facts)
         seen.append(prompts(store, as_of))
-    assert all(first != second for first, second in zip(*seen, strict=True))
+    asked = [told[:4] for told in seen]  # the decision after them may be the same
+    assert all(first != second for first, second in zip(*asked, strict=True))
 
 
 @pytest.fixture
