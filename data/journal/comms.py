@@ -144,6 +144,22 @@ def _cancellation(record: Record) -> list[_Line]:
     return [("INFO", f"Not filled: {_text(body, 'quantity')} of {_text(body, 'order_id')} ({_text(body, 'ending')})")]
 
 
+def _recovery(record: Record) -> list[_Line]:
+    done = f"records {_text(record.body, 'cut')} to {record.seq - 1}, but for models' answers, are done again"
+    found = [("WARNING", f"Run resumed: {done}")]
+    torn, lost = _inner(record.body, "torn"), _inner(record.body, "lost")
+    if torn:
+        found.append(("WARNING", f"A torn record of {_text(torn, 'bytes')} bytes was set aside"))
+    if lost:
+        found.append(("WARNING", f"Signed records are lost: the log had reached {_text(lost, 'head')}"))
+    return found
+
+
+def _orphan(record: Record) -> list[_Line]:
+    body = record.body
+    return [("WARNING", f"Agent {_agent(body)}: request {_text(body, 'request')} has no answer; {_text(body, 'note')}")]
+
+
 def _run_end(record: Record) -> list[_Line]:
     body = record.body
     reason = f": {_text(body, 'reason')}" if body.get("reason") else ""
@@ -169,6 +185,8 @@ _WRITERS: dict[str, Callable[[Record], list[_Line]]] = {
     "session.failed": _session_failed,
     "fill": _fill,
     "cancellation": _cancellation,
+    "recovery": _recovery,
+    "orphan": _orphan,
     "run.end": _run_end,
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import TextIO
@@ -16,20 +18,33 @@ class CommsFile:
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         self.path, self._file = _create(folder, f"agent_comms_{clock.now():%Y%m%d_%H%M%S}")
+        self._broken = False
 
     def __call__(self, record: Record) -> None:
         """Writes the record's lines, if it has any. Raises JournalBroken."""
         rendered = lines(record)
         if not rendered:
             return
-        try:
+        with self._telling():
             self._file.write("".join(f"{line}\n" for line in rendered))
             self._file.flush()
-        except OSError as error:
-            raise JournalBroken(f"{self.path} cannot be written: {error.strerror or error}") from error
 
     def close(self) -> None:
-        self._file.close()
+        """Raises JournalBroken, but not for what `__call__` has told before."""
+        if self._broken:
+            with suppress(OSError):  # the file still holds what it could not write
+                self._file.close()
+            return
+        with self._telling():
+            self._file.close()
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._broken = True
+            raise JournalBroken(f"the text log {self.path} cannot be written ({error.strerror or error})") from error
 
 
 def _create(folder: Path, stem: str) -> tuple[Path, TextIO]:

@@ -65,7 +65,7 @@ def require_utc(instant: datetime) -> datetime:
 
 def iso(instant: datetime) -> str:
     """RFC 3339 in UTC with Z; fractions of a second only where there are any."""
-    text = require_utc(instant).isoformat()
+    text = (instant if instant.tzinfo is UTC else require_utc(instant)).isoformat()
     return text.removesuffix("+00:00") + "Z"
 
 

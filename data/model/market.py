@@ -56,6 +56,10 @@ class Bar:
     session_on: date
     flags: tuple[str, ...] = ()
 
+    def __hash__(self) -> int:
+        """Of its name alone: a view looks up hundreds of bars, and five prices take long to hash."""
+        return hash((self.symbol, self.open_time))
+
 
 class FactKind(StrEnum):
     FUNDAMENTAL = "fundamental"

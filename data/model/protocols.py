@@ -46,8 +46,18 @@ class Journal(Protocol):
         """Returns once everything appended so far survives a crash."""
 
 
+class Memory(Protocol):
+    """What models answered in this run before: a reply is delivered again for the same slot and the same request."""
+
+    def recall(self, slot: str, request: bytes) -> tuple[Record, Record] | None:
+        """The next recorded `llm.request` and `llm.response` for these bytes in this slot, each pair once."""
+
+
 class Broker(Protocol):
     """Turns orders and the NEXT bar into fills."""
+
+    def fork(self) -> Broker:
+        """A broker in the same state that plays on by itself."""
 
     def submit(self, order: Order) -> None: ...
 
@@ -64,6 +74,9 @@ class Broker(Protocol):
 class Ledger(Protocol):
     """Cash and positions, exactly."""
 
+    def fork(self) -> Ledger:
+        """A ledger in the same state that goes on by itself."""
+
     def apply(self, fill: Fill) -> None: ...
 
     def apply_action(self, action: Fact, at: datetime) -> None:
@@ -73,4 +86,5 @@ class Ledger(Protocol):
 
     def book(self, as_of: datetime) -> Book: ...
 
-    def trades(self) -> tuple[Trade, ...]: ...
+    def trades(self, since: int = 0) -> tuple[Trade, ...]:
+        """Closed round trips, without the first `since`."""

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from data.journal.comms_file import CommsFile
-from data.journal.run_journal import encode
-from data.model.canonical import sha256_hex, to_json
+from data.journal.line import encode
+from data.model.canonical import canonical_bytes, sha256_hex, to_json
 from data.model.errors import JournalBroken
 from data.model.protocols import Clock, Record
 
@@ -42,7 +42,7 @@ class CommunicationLog:
         with self._lock:
             record = Record(self._seq, self._clock.now(), kind, whole, slot, tuple(caused_by))
             try:
-                self._records.write(encode(record, whole))
+                self._records.write(encode(record, canonical_bytes(whole)) + b"\n")
                 self._records.flush()
             except OSError as error:
                 raise JournalBroken(f"{self._records.name} cannot be written: {error.strerror or error}") from error
