@@ -11,10 +11,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
 
 from data.model.errors import DataError
 from data.model.instants import Interval, show
-from data.model.market import Bar, Fact, FactKind, MarketView
+from data.model.market import Bar, Fact, FactKind, Instrument, MarketView
+from data.store.remembered import Remembered
+from data.store.snapshot import Snapshot
 from data.store.store import Store
 
 LOOKBACK = 250
@@ -69,18 +72,54 @@ def build_market_view(
     store: Store, symbol: str, interval: Interval, as_of: datetime, lookback: int = LOOKBACK
 ) -> MarketView:
     """The view with at most `lookback` bars. Raises DataError if no bar, or no such symbol, was known."""
-    instrument = store.instrument(symbol)
-    bars = store.bars_as_of(symbol, interval, as_of, lookback)
-    if instrument is None or not bars:
-        raise DataError(f"no {interval} bar of {symbol} was known at {show(as_of)}")
-    known = store.facts_as_of(
-        symbol, as_of, per_key=PER_KEY, newest=NEWEST | SPLITS, keys={FactKind.FUNDAMENTAL: HEADLINES}
-    )
+    with store.snapshot() as snapshot:
+        _, instrument = snapshot.state(symbol)
+        bars = snapshot.bars_as_of(symbol, interval, as_of, lookback)
+        if instrument is None or not bars:
+            raise _unknown(symbol, interval, as_of)
+        return _view(snapshot, instrument, as_of, bars, _facts(snapshot, symbol, as_of))
+
+
+class MarketViews:
+    """The same views for one asker after the other, who mostly goes on where another one was: threads may share it.
+
+    Of an instant it reads only what became known since an earlier one that it was asked for. Nothing known later leaves
+    the database, and whenever a batch was added all is read anew.
+    """
+
+    def __init__(self, store: Store, interval: Interval, lookback: int = LOOKBACK) -> None:
+        self._store, self._interval, self._lookback = store, interval, lookback
+        self._remembered: dict[str, Remembered] = {}
+
+    def at(self, symbol: str, as_of: datetime) -> MarketView:
+        """What `build_market_view` gives, to the byte."""
+        with self._store.snapshot() as snapshot:
+            batch, instrument = snapshot.state(symbol)
+            remembered = self._remembered.get(symbol)
+            if remembered is None or remembered.batch != batch:
+                remembered = self._remembered[symbol] = Remembered(batch, symbol, self._interval, self._lookback)
+            bars = remembered.bars(snapshot, as_of)
+            if instrument is None or not bars:
+                raise _unknown(symbol, self._interval, as_of)
+            return _view(snapshot, instrument, as_of, bars, remembered.facts(snapshot, as_of, _facts))
+
+
+def _unknown(symbol: str, interval: Interval, as_of: datetime) -> DataError:
+    return DataError(f"no {interval} bar of {symbol} was known at {show(as_of)}")
+
+
+def _facts(snapshot: Snapshot, symbol: str, as_of: datetime) -> tuple[Fact, ...]:
+    return snapshot.facts_as_of(symbol, as_of, PER_KEY, NEWEST | SPLITS, {FactKind.FUNDAMENTAL: HEADLINES})
+
+
+def _view(
+    snapshot: Snapshot, instrument: Instrument, as_of: datetime, bars: tuple[Bar, ...], known: tuple[Fact, ...]
+) -> MarketView:
     facts = tuple(fact for fact in known if fact.kind is not FactKind.SPLIT and _is_fresh(fact, as_of))
     splits = _applied((fact for fact in known if fact.kind is FactKind.SPLIT), bars)
-    if splits and store.is_adjusted(bars, as_of):
+    if splits and snapshot.is_adjusted(bars, as_of):
         splits = ()
-    return MarketView(symbol, interval, as_of, instrument, _restated(bars, splits), facts, splits)
+    return MarketView(instrument.symbol, bars[0].interval, as_of, instrument, _restated(bars, splits), facts, splits)
 
 
 def _is_fresh(fact: Fact, as_of: datetime) -> bool:
@@ -105,8 +144,12 @@ def _in_shares_of(bar: Bar, splits: tuple[Fact, ...]) -> Bar:
             if split.value is None or split.value <= 0:
                 raise DataError(f"a split of {split.symbol} on {split.effective_on} with the ratio {split.value}")
             ratio *= split.value
-    if ratio == 1:
-        return bar
+    return bar if ratio == 1 else _divided(bar, ratio)
+
+
+@lru_cache(maxsize=4_096)
+def _divided(bar: Bar, ratio: Decimal) -> Bar:
+    """Remembered, because neighbouring views share almost all bars."""
     return replace(
         bar,
         open=_rounded(bar.open / ratio),

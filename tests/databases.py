@@ -33,7 +33,7 @@ def empty(engine: Engine) -> None:
     """Takes every row out, past the triggers: as superuser, in a session that says so."""
     with engine.begin() as connection:
         connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
-        for table in ("bars", "facts", "batches", "instruments", "runs"):
+        for table in ("tasks", "sweeps", "bars", "facts", "batches", "instruments", "runs"):
             connection.exec_driver_sql(f"DELETE FROM market.{table}")
 
 

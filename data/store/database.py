@@ -15,6 +15,10 @@ from data.store.embedded import embedded_server
 from data.store.faults import shown, translate_errors
 from data.store.migrate import migrate
 
+# Nothing in the store holds a connection while it waits for something else, so threads share a few: they wait for each
+# other's statements, the longest of which is an ingest.
+CONNECTIONS = 16
+PATIENCE = 600
 OURS = ("postgresql", "postgres", "postgresql+psycopg2", "postgresql+psycopg")
 
 
@@ -46,6 +50,9 @@ def connect(url: str | None, state_dir: Path) -> Iterator[Database]:
         engine = create_engine(
             target.set(drivername="postgresql+psycopg2"),
             pool_pre_ping=True,
+            pool_size=CONNECTIONS // 2,
+            max_overflow=CONNECTIONS - CONNECTIONS // 2,
+            pool_timeout=PATIENCE,
             connect_args={name: value for name, value in defaults.items() if name not in target.query},
         )
         stack.callback(engine.dispose)

@@ -13,6 +13,7 @@ from data.model.canonical import Json, canonical_bytes
 _BEGIN = text("""
     INSERT INTO market.runs (run_id, question, run_dir, started_at)
     VALUES (:run_id, CAST(:question AS json), :run_dir, :started_at)
+    ON CONFLICT (run_id) DO UPDATE SET status = 'running', ended_at = NULL
 """)
 _END = text("""
     UPDATE market.runs SET status = :status, result_digest = :result_digest, summary = CAST(:summary AS json),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -12,12 +13,14 @@ from data.model.canonical import Json
 from data.model.instants import Interval
 from data.model.market import Bar, Fact, FactKind, Instrument
 from data.store import bars as bar_rows
-from data.store import digest, facts_added, instruments, runs
+from data.store import bars_added, digest, facts_added, instruments, runs
 from data.store import facts as fact_rows
 from data.store.batches import Batch, Counts, Window
+from data.store.columns import BarColumns, first_columns
 from data.store.runs import RunRow
+from data.store.snapshot import Snapshot
 
-__all__ = ["Batch", "Counts", "RunRow", "Store", "Window"]
+__all__ = ["BarColumns", "Batch", "Counts", "RunRow", "Snapshot", "Store", "Window"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,12 @@ class Store:
     """Reads and writes of the schema `market`. Every method is a transaction of its own; threads may share a store."""
 
     engine: Engine
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """Several reads of one state, in one transaction."""
+        with self.engine.connect() as connection:
+            yield Snapshot(connection.execution_options(isolation_level="REPEATABLE READ"))
 
     def put_instrument(self, instrument: Instrument) -> None:
         """Stores it in place of what was known of the symbol. Raises DataError for another calendar than before."""
@@ -40,7 +49,7 @@ class Store:
 
         All or nothing: DataError, from here or out of `bars`, leaves nothing behind.
         """
-        return bar_rows.add_bars(self.engine, batch, bars)
+        return bars_added.add_bars(self.engine, batch, bars)
 
     def bars_as_of(self, symbol: str, interval: Interval, as_of: datetime, limit: int) -> tuple[Bar, ...]:
         """The last `limit` bars known at `as_of`, oldest first, each in the version known then."""
@@ -48,8 +57,12 @@ class Store:
             return bar_rows.bars_as_of(connection, symbol, interval, as_of, limit)
 
     def first_bars(self, symbol: str, interval: Interval, start_on: date, end_on: date) -> Generator[Bar, None, None]:
-        """The bars of these sessions as they were first printed, oldest first; streamed from the server."""
+        """The bars of these sessions as they were first printed, oldest first; read as they are needed."""
         return bar_rows.first_bars(self.engine, symbol, interval, start_on, end_on)
+
+    def columns(self, symbol: str, interval: Interval, start_on: date, end_on: date) -> BarColumns:
+        """The same rows in the same order as arrays. Raises DataError for a number that float64 cannot hold."""
+        return first_columns(self.engine, symbol, interval, start_on, end_on)
 
     def session_counts(self, symbol: str, interval: Interval, start_on: date, end_on: date) -> Mapping[date, int]:
         """How many bars each session has, for those that have any, in order."""

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
 from made_rows import LONG_AFTER, bar, batch, hour
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool
 
 from data.model.errors import DataError
 from data.model.instants import Interval
 from data.model.market import Bar
+from data.store import bars as bar_rows
+from data.store.database import CONNECTIONS
 from data.store.store import Counts, Store, Window
 
 H1 = Interval.H1
@@ -172,7 +175,7 @@ def test_the_adjustment_is_that_of_what_was_printed_first(any_store: Store) -> N
 
 
 def test_many_bars_come_in_at_once(any_store: Store) -> None:
-    """More than a chunk of COPY, a page of the cursor and the threshold of ANALYZE."""
+    """More than a chunk of COPY, a page of reading and the threshold of ANALYZE."""
     bars = [bar(n, 100 + n % 7) for n in range(45_001)]
     assert any_store.add_bars(batch(), iter(bars)) == Counts(45_001, 45_001, 0)
     streamed = any_store.first_bars("MADE", H1, date(2025, 4, 1), date(2040, 1, 1))
@@ -185,3 +188,95 @@ def test_writers_wait_for_each_other(any_store: Store) -> None:
         counts = list(pool.map(lambda _: any_store.add_bars(batch(), bars), range(4)))
     assert sorted(each.new for each in counts) == [0, 0, 0, 3000]
     assert [each.corrected for each in counts] == [0] * 4
+
+
+def test_bars_out_of_order_and_given_twice_are_each_stored_once(any_store: Store) -> None:
+    """Those in order go straight in; one that falls behind, and all after it, are compared with them."""
+    given = [bar(n, 100 + n) for n in (5, 7, 9, 6, 9, 5, 11)]
+    assert any_store.add_bars(batch(), given) == Counts(7, 5, 0)
+    assert [each.close for each in any_store.bars_as_of("MADE", H1, LONG_AFTER, 9)] == [105, 106, 107, 109, 111]
+    assert count(any_store, "batches") == 1
+
+
+def test_a_gap_is_filled_and_what_lies_behind_it_is_compared(any_store: Store) -> None:
+    any_store.add_bars(batch(), [bar(n) for n in (0, 3, 4, 6)])
+    assert any_store.add_bars(batch(hour(50)), [bar(1), bar(2), bar(3), bar(4, 200), bar(5)]) == Counts(5, 3, 1)
+    assert [each.close for each in any_store.bars_as_of("MADE", H1, hour(49), 9)] == [100] * 7
+    assert [each.close for each in any_store.bars_as_of("MADE", H1, hour(50), 9)] == [100, 100, 100, 100, 200, 100, 100]
+
+
+def test_series_may_alternate_in_a_batch(any_store: Store) -> None:
+    given = [
+        bar(n, 100 + n, symbol=symbol, interval=interval)
+        for n in range(3)
+        for symbol, interval in (("MADE", H1), ("OTHER", H1), ("MADE", Interval.M30))
+    ]
+    assert any_store.add_bars(batch(), given) == Counts(9, 9, 0)
+    for symbol, interval in (("MADE", H1), ("OTHER", H1), ("MADE", Interval.M30)):
+        assert [each.close for each in any_store.bars_as_of(symbol, interval, LONG_AFTER, 9)] == [100, 101, 102]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 1), (1, 0, 2, 1), (0, 2, 1, 1), (2, 1, 0, 1)])
+def test_a_contradiction_is_found_wherever_it_stands(any_store: Store, order: tuple[int, ...]) -> None:
+    given = [bar(n, 100 + place) for place, n in enumerate(order)]
+    with pytest.raises(DataError, match=r"two different bars of MADE for 2025-04-01 01:00 UTC in one batch"):
+        any_store.add_bars(batch(), given)
+    assert (count(any_store, "bars"), count(any_store, "batches")) == (0, 0)
+
+
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_every_bar_is_of_its_batch(any_store: Store, synthetic: bool) -> None:
+    any_store.add_bars(batch(synthetic=synthetic), [bar(2), bar(3), bar(1)])
+    with any_store.engine.connect() as connection:
+        marked = text("SELECT synthetic, batch_id = (SELECT max(batch_id) FROM market.batches) FROM market.bars")
+        assert [tuple(row) for row in connection.execute(marked)] == [(synthetic, True)] * 3
+
+
+def test_a_bar_of_no_batch_is_refused(any_store: Store) -> None:
+    any_store.add_bars(batch(), [bar(0)])
+    columns = 'symbol, "interval", version, known_at, session_on, open, high, low, close, volume, flags, synthetic'
+    copy = f"""
+        INSERT INTO market.bars ({columns}, open_time, batch_id)
+        SELECT {columns}, open_time - make_interval(hours => 1 + :further), batch_id + :further FROM market.bars
+    """
+    with any_store.engine.begin() as connection:
+        connection.execute(text(copy), {"further": 0})
+    with pytest.raises(DBAPIError, match="batch that does not exist"), any_store.engine.begin() as connection:
+        connection.execute(text(copy), {"further": 1})
+
+
+def test_an_instant_without_an_offset_is_refused(any_store: Store) -> None:
+    for position in (0, 1):
+        given = [bar(0), bar(1)]
+        given[position] = replace(given[position], open_time=datetime(2025, 4, 1, 12))  # noqa: DTZ001
+        with pytest.raises((TypeError, ValueError), match="naive"):
+            any_store.add_bars(batch(), given)
+    assert count(any_store, "bars") == 0
+
+
+def test_fractions_of_a_second_and_other_zones_are_kept(any_store: Store) -> None:
+    opened = datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+    elsewhere = (opened + timedelta(microseconds=7)).astimezone(timezone(timedelta(hours=5, minutes=30)))
+    any_store.add_bars(batch(), [bar(0, open_time=opened, known_at=elsewhere)])
+    (found,) = any_store.bars_as_of("MADE", H1, LONG_AFTER, 1)
+    assert (found.open_time, found.known_at) == (opened, elsewhere)
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 4])
+def test_pages_leave_no_bar_out_and_give_none_twice(
+    any_store: Store, page: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bar_rows, "PAGE", page)
+    any_store.add_bars(batch(), [bar(n, 100 + n) for n in range(3)])
+    any_store.add_bars(batch(), [bar(n, 200 + n) for n in range(3)])
+    assert list(any_store.first_bars("MADE", H1, *DAYS)) == [bar(n, 100 + n) for n in range(3)]
+
+
+def test_more_series_are_read_at_once_than_there_are_connections(any_store: Store) -> None:
+    names = [f"S{number:02}" for number in range(40)]
+    any_store.add_bars(batch(), [bar(n, 100 + n, symbol=name) for name in names for n in range(3)])
+    reading = [any_store.first_bars(name, H1, *DAYS) for name in names]
+    assert all(len({each.close for each in row}) == 1 for row in zip(*reading, strict=True))
+    pool = any_store.engine.pool
+    assert isinstance(pool, QueuePool)
+    assert (pool.checkedout(), pool.checkedin() <= CONNECTIONS) == (0, True)

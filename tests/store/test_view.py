@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from time import perf_counter
+from typing import Any
 
 import pytest
 from made_rows import MADE, bar, batch, fact, hour, split
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from data.model.errors import DataError
 from data.model.instants import Interval
@@ -199,22 +200,31 @@ def test_apples_figures_are_known_when_they_were_filed(apple: Store) -> None:
     assert income(filed)[0] == "2023-10-01/2024-09-28"
 
 
-def test_a_view_is_fast(apple: Store, shared_data: Path) -> None:
-    """5 ms are the aim; the test allows for a busy machine, and not for a scan of the table."""
-    bitcoin = shared_data / "crypto_spot/BTCUSDT_1h.csv.gz"
-    ingest_bar_file(apple, bitcoin, "BTCUSDT", H1, clock=Later())
-    for symbol, interval, at in (
-        ("BTCUSDT", H1, datetime(2020, 4, 1, tzinfo=UTC)),
-        ("BTCUSDT", H1, datetime(2025, 4, 1, tzinfo=UTC)),
-        ("AAPL", D1, datetime(2024, 11, 20, tzinfo=UTC)),
-    ):
-        times = []
-        for _ in range(15):
-            begun = perf_counter()
-            view = build_market_view(apple, symbol, interval, at)
-            times.append(perf_counter() - begun)
-        assert len(view.bars) == 250
-        assert min(times) < 0.015, f"{symbol}: {min(times) * 1000:.1f} ms"
+def test_a_view_reads_by_index(apple: Store, shared_data: Path) -> None:
+    """However long the history is, no statement walks through all of a table's bars or facts."""
+    ingest_bar_file(apple, shared_data / "crypto_spot/BTCUSDT_1h.csv.gz", "BTCUSDT", H1, clock=Later())
+    asked: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        asked.append((statement, parameters))
+
+    event.listen(apple.engine, "before_cursor_execute", note)
+    try:
+        for symbol, interval, at in (
+            ("BTCUSDT", H1, datetime(2020, 4, 1, tzinfo=UTC)),
+            ("BTCUSDT", H1, datetime(2025, 4, 1, tzinfo=UTC)),
+            ("AAPL", D1, datetime(2024, 11, 20, tzinfo=UTC)),
+        ):
+            assert len(build_market_view(apple, symbol, interval, at).bars) == 250
+    finally:
+        event.remove(apple.engine, "before_cursor_execute", note)
+    reads = [(statement, parameters) for statement, parameters in asked if "bars" in statement or "facts" in statement]
+    assert len(reads) >= 6
+    with apple.engine.begin() as connection:
+        connection.exec_driver_sql("ANALYZE")
+        for statement, parameters in reads:
+            plan = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
+            assert not re.search(r"Seq Scan on (bars|facts)", "\n".join(str(row[0]) for row in plan)), statement
 
 
 def test_nvidias_split_is_restated_in_real_bars(any_store: Store, shared_data: Path) -> None:
