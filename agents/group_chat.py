@@ -7,7 +7,7 @@ is asked again once, in sight of all; any other trouble ends the chat, and with 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +21,7 @@ from agents.llm.channel import Channel
 from agents.llm.models import ModelSpec
 from agents.llm.turn import Exchange, Turn, current_turn
 from agents.opinions import REASK, Malformed, parse
-from agents.roster import Seat, build_agents, never_ends
+from agents.roster import Line, Seat, build_agents, never_ends, open_lines
 from data.model.decisions import Abstention, Failure, FailureReason, Opinion, Role
 from data.model.errors import AgentraderError
 from data.model.protocols import Journal
@@ -58,15 +58,27 @@ class Table:
     keys: Mapping[ModelSpec, str]
     temperature: float | None = None
     seed: int | None = None
+    _idle: list[tuple[Line, ...]] = field(default_factory=list, compare=False, repr=False)
+
+    @contextmanager
+    def lines(self) -> Iterator[tuple[Line, ...]]:
+        """The agents' lines to their models, for one chat; kept for another unless this one was torn."""
+        try:
+            taken = self._idle.pop()
+        except IndexError:
+            taken = open_lines(self.seats, self.channel, self.keys, self.temperature, self.seed)
+        yield taken
+        self._idle.append(taken)
 
 
-def discuss(table: Table, opening: Brief, book_text: str, slot_prefix: str) -> Discussion:
+def discuss(table: Table, opening: Brief, book_text: Callable[[], str], slot_prefix: str) -> Discussion:
     """Lets the agents talk. Slots are `<slot_prefix>/chat/<agent>/<turn>`.
 
+    `book_text` is asked at most once, when the portfolio manager's turn first comes; it may take its time.
     Raises what a user must mend (AgentraderError) and JournalBroken; a model's failure is in the result.
     """
-    with _turns_of_its_own(), IOStream.set_default(_Silence()):
-        chat = _Chat(table, opening, book_text, slot_prefix)
+    with _turns_of_its_own(), IOStream.set_default(_Silence()), table.lines() as lines:
+        chat = _Chat(table, lines, opening, book_text, slot_prefix)
         chat.run()
     return Discussion(tuple(chat.messages), chat.answers, chat.failure)
 
@@ -76,21 +88,28 @@ class _Chat:
     """One chat under way."""
 
     table: Table
+    lines: Sequence[Line]
     opening: Brief
-    book_text: str
+    book_text: Callable[[], str]
     slot_prefix: str
     messages: list[Message] = field(default_factory=list)
     answers: dict[Role, Opinion | Abstention] = field(default_factory=dict)
     failure: Failure | None = None
+    _book: str | None = None
 
     def __post_init__(self) -> None:
-        table = self.table
-        self.agents = build_agents(table.seats, table.channel, table.keys, table.temperature, table.seed)
-        self.models = {seat.role: seat.model for seat in table.seats}
+        self.agents = build_agents(self.lines)
+        self.models = {seat.role: seat.model for seat in self.table.seats}
         self.order = list(self.agents)
         self.give_turn(self.order[0], 1)
         for role, agent in self.agents.items():
             agent.register_hook("process_all_messages_before_reply", self._whispering_to(role))
+
+    def book(self) -> str:
+        """Asked for once: a re-ask tells the same again. It may have to be waited for, so nothing is locked here."""
+        if self._book is None:
+            self._book = self.book_text()
+        return self._book
 
     def run(self) -> None:
         first, *others = self.agents.values()
@@ -166,7 +185,7 @@ class _Chat:
 
         def whisper(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
             self.agents[role].client_cache = None  # one that somebody left open would answer for the model
-            told = [self.book_text] if role is Role.PORTFOLIO else []
+            told = [self.book()] if role is Role.PORTFOLIO else []
             if self.number > 1:
                 told.append(REASK)
             return [*messages, *({"role": "user", "content": text} for text in told)]

@@ -1,16 +1,17 @@
 """Who sits at the table: four AutoGen agents, each with one model, one prompt and nothing else switched on.
 
 An agent here cannot ask a human, run code, fall back to a second model, answer from a cache or end the chat with a
-word. Fresh agents for every chat: nothing said about one bar can leak into another.
+word. Agents are fresh for every chat, so nothing said about one bar can leak into another. What lasts is a seat's line
+to its model: it takes six times as long to make as an agent, and remembers counts and ids, never a message.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from autogen import ConversableAgent
+from autogen import ConversableAgent, LLMConfig, OpenAIWrapper
 
 from agents.llm.channel import Channel
 from agents.llm.models import ModelSpec
@@ -28,28 +29,68 @@ class Seat:
     prompt: Prompt
 
 
-def build_agents(
+@dataclass(frozen=True, eq=False, slots=True)
+class Line:
+    """A seat's way to its model, for one chat at a time: AutoGen's client, and what each agent in the seat is told."""
+
+    role: Role
+    system_message: str
+    config: LLMConfig
+    client: OpenAIWrapper
+
+
+def open_lines(
     seats: Sequence[Seat],
     channel: Channel,
     keys: Mapping[ModelSpec, str],
     temperature: float | None,
     seed: int | None,
-) -> dict[Role, ConversableAgent]:
-    """Fresh agents in speaking order, all on the channel's one HTTP client."""
+) -> tuple[Line, ...]:
+    """In speaking order, all on the channel's one HTTP client. Raises UsageError."""
     ordered = sorted(seats, key=lambda seat: list(Role).index(seat.role))
+    return tuple(_line(seat, channel, keys[seat.model], temperature, seed) for seat in ordered)
+
+
+def build_agents(lines: Sequence[Line]) -> dict[Role, ConversableAgent]:
+    """Fresh agents in the order of the lines."""
     return {
-        seat.role: ConversableAgent(
-            name=seat.role.agent,
-            system_message=system_message(seat.prompt, seat.model),
-            llm_config=_llm_config(seat, channel, keys[seat.model], temperature, seed),
+        line.role: _Agent(
+            line,
+            name=line.role.agent,
+            system_message=line.system_message,
             human_input_mode="NEVER",
             code_execution_config=False,
             is_termination_msg=never_ends,
             default_auto_reply="",
             silent=True,
         )
-        for seat in ordered
+        for line in lines
     }
+
+
+def _line(seat: Seat, channel: Channel, key: str, temperature: float | None, seed: int | None) -> Line:
+    config = LLMConfig.ensure_config(_llm_config(seat, channel, key, temperature, seed))
+    return Line(seat.role, system_message(seat.prompt, seat.model), config, _Client(**config))
+
+
+class _Client(OpenAIWrapper):  # type: ignore[misc]
+    """AutoGen's own asks Python for the signature of the SDK again and again, 22 times an agent: it does not change."""
+
+    _signature: ClassVar[set[str]] = set()
+
+    @property
+    def openai_kwargs(self) -> set[str]:
+        if not _Client._signature:
+            _Client._signature = super().openai_kwargs
+        return _Client._signature
+
+
+class _Agent(ConversableAgent):  # type: ignore[misc]
+    """One that is given its client, and makes none."""
+
+    def __init__(self, line: Line, **settings: Any) -> None:
+        super().__init__(llm_config=False, **settings)
+        self.llm_config, self.client = line.config, line.client
 
 
 def never_ends(_message: dict[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -21,8 +21,8 @@ from data.model.protocols import Journal
 from data.model.question import Question
 from data.model.trading import Book
 from data.store.store import Store
-from data.view import build_market_view
-from orchestration.decision_session import DecisionSession
+from data.view import MarketViews
+from orchestration.decision_session import DecisionSession, Look
 from orchestration.policy.decide import decide
 
 
@@ -64,24 +64,26 @@ def require_prices(models: Iterable[ModelSpec], budget_usd: Decimal | None, at: 
             raise UsageError(f"the price of {spec.shown} is not known, so --budget_usd cannot be kept; leave it out")
 
 
+def look_into(store: Store, question: Question) -> Look:
+    """What was knowable at an instant, by the store."""
+    return MarketViews(store, question.interval, question.lookback).at
+
+
 def compose_session(
     question: Question,
     panel: Panel,
     *,
-    store: Store,
+    look: Look,
     instruments: Mapping[str, Instrument],
     channel: Channel,
     journal: Journal,
     run_id: str,
 ) -> DecisionSession:
-    """A session over the store's market data whose agents speak through `channel`."""
+    """A session over what `look` finds, whose agents speak through `channel`."""
     seats = tuple(Seat(role, panel.models[role], panel.prompts[role]) for role in Role)
     table = Table(seats, channel, journal, panel.keys, question.temperature, question.seed)
 
-    def look(symbol: str, as_of: datetime) -> MarketView:
-        return build_market_view(store, symbol, question.interval, as_of, question.lookback)
-
-    def talk(opening: Brief, book_text: str, slot_prefix: str) -> Discussion:
+    def talk(opening: Brief, book_text: Callable[[], str], slot_prefix: str) -> Discussion:
         return discuss(table, opening, book_text, slot_prefix)
 
     def conclude(view: MarketView, book: Book, answers: Mapping[Role, Opinion | Abstention]) -> Decision:

@@ -7,65 +7,93 @@ acts on it. How the market is read, how agents talk and how opinions become orde
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from agents.brief import Brief, book_brief, market_brief
 from agents.group_chat import Discussion
 from data.model.canonical import to_json
 from data.model.decisions import Abstention, Decision, DecisionStatus, Failure, FailureReason, Opinion, Role
 from data.model.instants import iso
-from data.model.market import Bar, Fact, MarketView, row_digest
+from data.model.market import MarketView, row_digest
 from data.model.protocols import Journal
 from data.model.trading import Book
 
 Look = Callable[[str, datetime], MarketView]
-Discuss = Callable[[Brief, str, str], Discussion]
+Discuss = Callable[[Brief, Callable[[], str], str], Discussion]
 Decide = Callable[[MarketView, Book, Mapping[Role, Opinion | Abstention]], Decision]
+
+
+class Situation(Protocol):
+    """The account at a decision that may be discussed before it is known."""
+
+    def shown(self) -> Book:
+        """What the portfolio manager is told, asked for once, when its turn comes."""
+
+    def settled(self) -> tuple[Book, Decimal]:
+        """The account itself, and cash that earlier orders of the same bar will take, once the agents have spoken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A situation that nobody has to wait for."""
+
+    book: Book
+    committed: Decimal = Decimal(0)
+
+    def shown(self) -> Book:
+        return self.book
+
+    def settled(self) -> tuple[Book, Decimal]:
+        return self.book, self.committed
 
 
 @dataclass
 class DecisionSession:
-    """Decides for any symbol at any instant. `run_id` begins every slot; `journal` hears of everything first."""
+    """Decides for any symbol at any instant, in any number of threads at a time.
+
+    `run_id` begins every slot; `journal` hears of everything first. Each `market.view` brings all of its rows; a
+    journal may leave out those that it holds.
+    """
 
     look: Look
     discuss: Discuss
     decide: Decide
     journal: Journal
     run_id: str
-    _journaled: set[str] = field(default_factory=set)
 
     def run_session(
         self,
         symbol: str,
         as_of: datetime,
-        book: Book,
+        book: Book | Situation,
         *,
         number: int = 1,
         of: int = 1,
         committed: Decimal = Decimal(0),
     ) -> dict[str, Any]:
-        """Decides once. `committed` is cash that earlier orders of the same bar will take.
+        """Decides once. `committed` is cash that earlier orders of the same bar will take; a situation says it itself.
 
         Returns symbol, as_of, price, status, decision (None if FAILED), failure, reasons, opinions, messages, usage
         and orders. Raises DataError if nothing was known of the symbol by then.
         """
+        situation = Known(book, committed) if isinstance(book, Book) else book
         view = self.look(symbol, as_of)
         self._record_view(view)
         self._record_begin(view, number, of)
         place = f"{self.run_id}/{iso(view.last.open_time)}/{symbol}"
-        discussion = self.initiate_chat(view, book, place)
+        discussion = self.initiate_chat(view, situation, place)
         self._record_opinions(place, discussion)
-        available = replace(book, buying_power=max(Decimal(0), book.buying_power - committed))
-        decision = self._conclude(view, available, discussion)
+        decision = self._conclude(view, _available(*situation.settled()), discussion)
         self._record_decision(view, decision, number)
         return _result(view, decision, discussion)
 
-    def initiate_chat(self, view: MarketView, book: Book, slot_prefix: str) -> Discussion:
+    def initiate_chat(self, view: MarketView, book: Book | Situation, slot_prefix: str) -> Discussion:
         """Lets the agents talk about the view; only the portfolio manager is told of the book."""
-        return self.discuss(market_brief(view), book_brief(book, view.symbol), slot_prefix)
+        situation = Known(book) if isinstance(book, Book) else book
+        return self.discuss(market_brief(view), lambda: book_brief(situation.shown(), view.symbol), slot_prefix)
 
     def _conclude(self, view: MarketView, book: Book, discussion: Discussion) -> Decision:
         failure = discussion.failure
@@ -87,17 +115,10 @@ class DecisionSession:
                 "bars": len(view.bars),
                 "facts": [row_digest(fact) for fact in view.facts],
                 "splits": [row_digest(split) for split in view.splits],
-                "new_bars": [bar for bar in view.bars if self._is_new(bar)],
-                "new_facts": [fact for fact in (*view.facts, *view.splits) if self._is_new(fact)],
+                "new_bars": view.bars,
+                "new_facts": (*view.facts, *view.splits),
             },
         )
-
-    def _is_new(self, row: Bar | Fact) -> bool:
-        name = row_digest(row)
-        if name in self._journaled:
-            return False
-        self._journaled.add(name)
-        return True
 
     def _record_begin(self, view: MarketView, number: int, of: int) -> None:
         self.journal.append(
@@ -130,6 +151,10 @@ class DecisionSession:
         self.journal.append("decision", {**body, **at})
         self.journal.append("session.end", {"symbol": view.symbol, "number": number, "status": decision.status})
         self.journal.sync()
+
+
+def _available(book: Book, committed: Decimal) -> Book:
+    return replace(book, buying_power=max(Decimal(0), book.buying_power - committed))
 
 
 def _result(view: MarketView, decision: Decision, discussion: Discussion) -> dict[str, Any]:

@@ -17,20 +17,20 @@ from agents.llm.judgement import Completion, Fault
 from agents.llm.prices import Tokens
 from agents.llm.turn import Exchange, Turn
 from data.model.canonical import Json, sha256_hex
+from data.model.decisions import FailureReason
 
 CONVENTIONS = "https://opentelemetry.io/schemas/1.37.0"
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request. `recorded` is its body without keys; `worst_usd` the most that it may cost."""
+    """A request. `recorded` is its body without keys."""
 
     turn: Turn
     request: httpx.Request
     attempt: int
     recorded: bytes
     redacted: bool
-    worst_usd: Decimal
 
     @property
     def sha256(self) -> str:
@@ -56,7 +56,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """An answer, or an `error` of the connection. `body` is without keys; `cost_usd` is None where unknown."""
+    """An answer, or an `error` of the connection. `body` is without keys; `cost_usd` is None where unknown.
+
+    `certificate` is the SHA-256 of the server's TLS certificate (DER), None without TLS.
+    """
 
     latency_s: float
     status: int | None = None
@@ -68,6 +71,7 @@ class Told:
     content: str = ""
     cost_usd: Decimal | None = None
     fault: Fault | None = None
+    certificate: str | None = None
 
     def record(self, asked: Asked, retry_in_s: float | None) -> dict[str, object]:
         """The body of `llm.response`."""
@@ -79,6 +83,7 @@ class Told:
             "error": self.error,
             "headers": self.headers or {},
             "host": asked.host,
+            "server.certificate_sha256": self.certificate,
             "otel.schema_url": CONVENTIONS,
             "audit.attempt": asked.attempt,
             "audit.response_sha256": sha256_hex(self.body),
@@ -94,6 +99,25 @@ class Told:
             "retry_in_s": retry_in_s,
             **_text(self.body, self.redacted),
         }
+
+    @classmethod
+    def recorded(cls, body: Mapping[str, Json]) -> Told:
+        """From the body of an `llm.response`, to be judged again. Raises KeyError, ValueError or TypeError."""
+        status, error, cost = body["http.response.status_code"], body["error"], body["cost_usd"]
+        headers, text, latency_s = body["headers"], body["body"], body["latency_s"]
+        if not (isinstance(headers, dict) and isinstance(latency_s, (int, float))):
+            raise ValueError("headers or latency_s of the response do not read")
+        return cls(
+            latency_s=latency_s,
+            status=status if isinstance(status, int) else None,
+            error=None if error is None else str(error),
+            headers={name: str(value) for name, value in headers.items()},
+            body=base64.b64decode(str(body["body_base64"])) if text is None else str(text).encode(),
+            redacted=body.get("redacted") is True,
+            cost_usd=None if cost is None else Decimal(str(cost)),
+            fault=_recorded_fault(body),
+            certificate=None if (shown := body.get("server.certificate_sha256")) is None else str(shown),
+        )
 
     def delivery(self) -> dict[str, Json]:
         """What the application gets to see of an answer without a fault."""
@@ -115,6 +139,14 @@ class Told:
             cost_usd=self.cost_usd,
             latency_s=self.latency_s,
         )
+
+
+def _recorded_fault(body: Mapping[str, Json]) -> Fault | None:
+    fault = body["fault"]
+    if not isinstance(fault, dict):
+        return None
+    again = body["retry_in_s"] is not None
+    return Fault(FailureReason(str(fault["reason"])), str(fault["detail"]), again)
 
 
 def _text(body: bytes, redacted: bool) -> dict[str, Json]:

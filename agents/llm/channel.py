@@ -13,7 +13,9 @@ from typing import Any
 
 import httpx
 
+from agents.llm.admission import Aborted, Admission
 from agents.llm.judgement import Pins
+from agents.llm.limits import Limits
 from agents.llm.meter import Meter, Totals
 from agents.llm.models import RULES_HOST, ModelSpec
 from agents.llm.network import NetworkTransport
@@ -22,7 +24,7 @@ from agents.llm.redaction import Redactor
 from agents.llm.rules import answer
 from agents.llm.rules_transport import RulesTransport
 from agents.llm.transport import Desk, RecordingTransport
-from data.model.protocols import Clock, Journal
+from data.model.protocols import Clock, Journal, Memory, Record
 
 __all__ = ["Channel", "Totals"]
 
@@ -33,27 +35,43 @@ class Channel:
     """Owns the client. `around` wraps what sends, below the recording: it sees requests, and answers whole.
 
     `prices` are the user's own, by `provider/name`. `timeout_s` bounds one attempt, `max_attempts` one call.
+    `memory` is what the run was answered before, `so_far` what that came to: counted on, but not against the budget.
+    At most `in_flight` attempts are under way at a time. The limits a minute hold for each host; `limits`, where given,
+    are those of the process and count in their place. `monotonic` is a clock in seconds that is never set back,
+    without one the wall clock. Without `sleep` a stop of the admission ends a wait between two attempts.
     """
 
     def __init__(
         self,
         journal: Journal,
         clock: Clock,
-        sleep: Callable[[float], None],
+        sleep: Callable[[float], None] | None = None,
         *,
-        max_attempts: int = 4,
+        max_attempts: int = 5,
         timeout_s: float = 120.0,
         budget_usd: Decimal | None = None,
         accept_models: tuple[str, ...] = (),
         prices: Mapping[str, Price] | None = None,
+        memory: Memory | None = None,
+        so_far: Totals | None = None,
+        in_flight: int = 1,
+        requests_per_minute: int | None = None,
+        tokens_per_minute: int | None = None,
+        limits: Limits | None = None,
+        monotonic: Callable[[], float] | None = None,
         around: Wrapping = lambda transport: transport,
     ) -> None:
         self._timeout_s = timeout_s
+        ticking = monotonic or (lambda: clock.now().timestamp())
+        limits = limits or Limits(ticking, requests_per_minute, tokens_per_minute)
+        self._admission = Admission(ticking, in_flight, limits)
         self._desk = Desk(
             journal=journal,
+            memory=memory or _Nothing(),
             clock=clock,
-            sleep=sleep,
-            meter=Meter(budget_usd),
+            sleep=sleep or self._admission.sleep,
+            admission=self._admission,
+            meter=Meter(budget_usd, so_far or Totals()),
             prices=PriceList(prices),
             pins=Pins(accept_models),
             redactor=Redactor(),
@@ -62,7 +80,8 @@ class Channel:
         )
         # Its lines about the wire hold whole headers; everything worth knowing is in the journal.
         logging.getLogger("httpcore").setLevel(logging.INFO)
-        sending = around(_Switchboard(NetworkTransport(clock, timeout_s), RulesTransport(answer)))
+        self._network = NetworkTransport(clock, timeout_s)
+        sending = around(_Switchboard(self._network, RulesTransport(answer)))
         self.http_client: httpx.Client = _SharedClient(
             transport=RecordingTransport(sending, self._desk), trust_env=False, follow_redirects=False
         )
@@ -87,13 +106,33 @@ class Channel:
         }
 
     @property
+    def admission(self) -> Admission:
+        """The queue in front of every attempt."""
+        return self._admission
+
+    @property
     def totals(self) -> Totals:
         """What was asked, counted and paid so far."""
         return self._desk.meter.totals
 
+    def abort(self, error: BaseException | None = None) -> None:
+        """Stops the queue with `error` and ends the calls on the wire at once. May be called from any thread.
+
+        Each of those calls is still recorded: as broken off, possibly paid, to be asked again where the run goes on.
+        """
+        self._admission.stop(error or Aborted("the run stops"))
+        self._network.cut()
+
     def close(self) -> None:
-        """Closes the connections."""
+        """Closes the connections; of calls under way only `abort` makes an end."""
         self.http_client.close()
+
+
+class _Nothing:
+    """The memory of a run that has just begun."""
+
+    def recall(self, _slot: str, _request: bytes) -> tuple[Record, Record] | None:
+        return None
 
 
 class _SharedClient(httpx.Client):

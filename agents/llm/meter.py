@@ -34,10 +34,11 @@ class Totals:
 class Meter:
     """Every `reserve` is followed by exactly one of `settle`, `lose` and `release`, with the same amount."""
 
-    def __init__(self, budget_usd: Decimal | None) -> None:
+    def __init__(self, budget_usd: Decimal | None, so_far: Totals | None = None) -> None:
+        """`so_far` is counted on; the budget is for what comes now."""
         self.budget_usd = budget_usd
         self._lock = threading.Lock()
-        self._totals = Totals()
+        self._totals = so_far or Totals()
         self._spent = Decimal(0)
         self._reserved = Decimal(0)
         self._longest_output = _OUTPUT_TOKENS
@@ -51,10 +52,17 @@ class Meter:
     def totals(self) -> Totals:
         return self._totals
 
-    def reserve(self, worst: Decimal, *, again: bool) -> None:
-        """Before a request. `worst` is the most it may cost, in dollars. Raises BudgetExhausted, and counts nothing."""
+    def reserve(self, worst: Decimal, *, again: bool, before: int = 0) -> bool:
+        """Before a request. `worst` is the most it may cost, in dollars; `before` calls of the run come first.
+
+        False, and nothing counted: it must wait, because the budget would not cover the calls before it as well, or
+        because money is on its way that may come back. Raises BudgetExhausted if nothing comes before and it would not
+        be covered whatever comes back.
+        """
         with self._lock:
-            if self.budget_usd is not None and self._spent + self._reserved + worst > self.budget_usd:
+            if self.budget_usd is not None and self._spent + self._reserved + worst * (1 + before) > self.budget_usd:
+                if before or self._spent + worst <= self.budget_usd:
+                    return False
                 raise BudgetExhausted(
                     f"the budget of ${self.budget_usd} is used up: ${self._spent:.4f} spent, ${self._reserved:.4f} on "
                     f"its way, and the next call may cost ${worst:.4f}; raise --budget_usd to go on"
@@ -62,6 +70,14 @@ class Meter:
             self._reserved += worst
             totals = self._totals
             self._totals = replace(totals, calls=totals.calls + (not again), retries=totals.retries + again)
+            return True
+
+    def take_back(self, worst: Decimal, *, again: bool) -> None:
+        """Nobody was asked after all: as if it had never been reserved."""
+        with self._lock:
+            self._reserved -= worst
+            totals = self._totals
+            self._totals = replace(totals, calls=totals.calls - (not again), retries=totals.retries - again)
 
     def settle(self, worst: Decimal, tokens: Tokens | None, cost: Decimal | None) -> None:
         """An answer came. Without a known cost the reservation counts as spent."""

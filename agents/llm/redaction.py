@@ -7,12 +7,15 @@ Limits: what is shorter than 8 characters is a placeholder of a local server and
 from __future__ import annotations
 
 import json
-from urllib.parse import quote
+from collections.abc import Iterator
+from urllib.parse import quote, quote_plus
 
 from agents.llm.models import NO_KEY
 
 MARK = "[redacted]"
 _SHORTEST = 8
+_DEEPEST = 3
+"""A model's answer is a JSON text in the server's JSON, and may quote a third."""
 
 
 class Redactor:
@@ -22,10 +25,11 @@ class Redactor:
         self._secrets: tuple[str, ...] = ()
 
     def add(self, key: str) -> None:
-        """From now on `key` appears nowhere, plain, escaped as in JSON or as in a URL."""
+        """From now on `key` appears nowhere, plain, escaped as in JSON (in JSON, in JSON) or as in a URL."""
         if len(key) < _SHORTEST or key == NO_KEY:
             return
-        spellings = {key, json.dumps(key)[1:-1], key.replace("/", "\\/"), quote(key, safe="")}
+        in_a_url = {quote(key, safe=""), quote(key), quote_plus(key)}
+        spellings = {spelling for each in {key, key.replace("/", "\\/"), *in_a_url} for spelling in _escaped(each)}
         self._secrets = tuple(sorted({*self._secrets, *spellings}, key=len, reverse=True))
 
     def text(self, text: str) -> str:
@@ -40,3 +44,10 @@ class Redactor:
         for secret in self._secrets:
             clean = clean.replace(secret.encode(), MARK.encode())
         return clean, clean != data
+
+
+def _escaped(text: str) -> Iterator[str]:
+    yield text
+    for _ in range(_DEEPEST):
+        text = json.dumps(text)[1:-1]
+        yield text

@@ -15,14 +15,14 @@ _LONGEST_BACKOFF_S = 30.0
 
 def wait_s(attempt: int, headers: Mapping[str, str], now: datetime, request_sha256: str) -> float | None:
     """Seconds until the attempt after `attempt` (1-based); None if the server wants a longer wait than we keep."""
-    told = _retry_after(headers, now)
+    told = retry_after_s(headers, now)
     if told is not None:
         return told if told <= LONGEST_WAIT_S else None
     fraction = int(request_sha256[:8], 16) / 0xFFFFFFFF
     return round(min(_LONGEST_BACKOFF_S, 2.0 ** (attempt - 1)) * (0.5 + fraction / 2), 3)
 
 
-def _retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
     """RFC 9110 §10.2.3: seconds or an HTTP date; `retry-after-ms` as OpenAI sends it. None if absent or unreadable."""
     milliseconds = _number(headers.get("retry-after-ms", ""))
     if milliseconds is not None:

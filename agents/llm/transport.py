@@ -3,7 +3,8 @@
 Each attempt is a pair of durable records. An answer that cannot count raises `ModelFailure` and leaves the reason in
 the turn; a record that cannot be written raises JournalBroken, a BaseException that no layer above mistakes for a
 model's failure. The application gets the recorded text letter for letter, in a completion without the server's extras:
-an empty list of tool calls would already make AutoGen take it for more than a text.
+an empty list of tool calls would already make AutoGen take it for more than a text. An exchange that the run has on
+record for the same slot and the same bytes is delivered again instead: resume and replay are this, and nothing else is.
 """
 
 from __future__ import annotations
@@ -14,18 +15,22 @@ from decimal import Decimal
 
 import httpx
 
+from agents.llm.admission import Admission
 from agents.llm.attempt import Asked, Told
-from agents.llm.judgement import Completion, Fault, Pins, content_of, read_completion, status_fault
+from agents.llm.judgement import Fault, Pins, content_of, read_completion, status_fault
+from agents.llm.limits import Taken
 from agents.llm.meter import Meter
 from agents.llm.models import ModelSpec
+from agents.llm.network import CERTIFICATE
 from agents.llm.prices import PriceList, Tokens
 from agents.llm.redaction import Redactor
-from agents.llm.retries import LONGEST_WAIT_S, wait_s
+from agents.llm.retries import LONGEST_WAIT_S, retry_after_s, wait_s
 from agents.llm.turn import ModelFailure, Turn, current_turn
+from agents.llm.wires import CONNECT_S
 from data.model.decisions import Failure, FailureReason
 from data.model.errors import UsageError
 from data.model.escape import escape_line
-from data.model.protocols import Clock, Journal
+from data.model.protocols import Clock, Journal, Memory, Record
 
 KEPT_HEADERS = (
     "content-type",
@@ -35,11 +40,10 @@ KEPT_HEADERS = (
     "request-id",
     "retry-after",
     "retry-after-ms",
-    "x-ratelimit-remaining-requests",
-    "x-ratelimit-remaining-tokens",
+    *(f"x-ratelimit-{what}-{kind}" for what in ("limit", "remaining", "reset") for kind in ("requests", "tokens")),
     "x-request-id",
 )
-_NEVER_ARRIVED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_NEVER_ARRIVED = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,10 @@ class Desk:
     """What a transport works with. `timeout_s` is only spoken of here; the network keeps it."""
 
     journal: Journal
+    memory: Memory
     clock: Clock
     sleep: Callable[[float], None]
+    admission: Admission
     meter: Meter
     prices: PriceList
     pins: Pins
@@ -64,6 +70,18 @@ class Desk:
         if worst is None:
             raise UsageError(f"the price of {spec.shown} is not known, so --budget_usd cannot be kept with it")
         return worst
+
+
+class _Charge:
+    """The money for one attempt, set aside when its turn has come: `worst` dollars of it then."""
+
+    def __init__(self, desk: Desk, asked: Asked) -> None:
+        self.worst = Decimal(0)
+        self._desk, self._asked = desk, asked
+
+    def __call__(self, calls_before: int) -> bool:
+        self.worst = self._desk.worst_usd(self._asked.turn.model, len(self._asked.recorded))
+        return self._desk.meter.reserve(self.worst, again=self._asked.attempt > 1, before=calls_before)
 
 
 class RecordingTransport(httpx.BaseTransport):
@@ -97,17 +115,46 @@ class RecordingTransport(httpx.BaseTransport):
 
     def _attempt(self, turn: Turn, request: httpx.Request, attempt: int) -> tuple[Told, float | None]:
         """One pair of records. The second value is the wait before the next attempt, None if there is to be none."""
-        desk, body = self._desk, request.read()
-        worst = desk.worst_usd(turn.model, len(body))
-        desk.meter.reserve(worst, again=attempt > 1)
-        asked = Asked(turn, request, attempt, *desk.redactor.body(body), worst)
-        request_seq = self._record("llm.request", asked.record(), turn, ())
-        told = self._judge(asked, self._send(asked))
-        told, wait = self._what_next(asked, told)
-        response_seq = self._record("llm.response", told.record(asked, wait), turn, (request_seq,))
+        asked = Asked(turn, request, attempt, *self._desk.redactor.body(request.read()))
+        known = self._desk.memory.recall(turn.slot, asked.recorded)
+        return self._ask(asked) if known is None else self._hear_again(asked, *known)
+
+    def _ask(self, asked: Asked) -> tuple[Told, float | None]:
+        charge = _Charge(self._desk, asked)
+        with self._desk.admission.enter(asked.host, len(asked.recorded), charge) as taken:
+            request_seq = self._begin(asked, charge)
+            told = self._account(asked, self._exchange(asked, charge), charge.worst, taken)
+            told, wait = self._what_next(asked, told)
+            self._heed(asked, told, wait)
+            response_seq = self._record("llm.response", told.record(asked, wait), asked.turn, (request_seq,))
         if told.fault is None:
-            turn.exchange = told.exchange(asked, request_seq, response_seq)
+            asked.turn.exchange = told.exchange(asked, request_seq, response_seq)
         return told, wait
+
+    def _begin(self, asked: Asked, charge: _Charge) -> int:
+        try:
+            return self._record("llm.request", asked.record(), asked.turn, ())
+        except BaseException:
+            self._desk.meter.take_back(charge.worst, again=asked.attempt > 1)
+            raise
+
+    def _exchange(self, asked: Asked, charge: _Charge) -> Told:
+        """What came back, judged. Whoever is torn away from the wire leaves a call behind that may be paid."""
+        try:
+            return self._judge(asked, self._send(asked))
+        except BaseException:
+            self._desk.meter.lose(charge.worst)
+            raise
+
+    def _hear_again(self, asked: Asked, request: Record, response: Record) -> tuple[Told, float | None]:
+        """What was recorded for this very request is judged again; nothing is sent, paid or waited for."""
+        before = Told.recorded(response.body)
+        told = self._judge(asked, replace(before, fault=None) if before.status is not None else before)
+        if told.fault and before.fault and told.fault.reason is before.fault.reason:
+            told = replace(told, fault=before.fault)
+        if told.fault is None:
+            asked.turn.exchange = told.exchange(asked, request.seq, response.seq)
+        return told, 0.0 if told.fault and told.fault.again else None
 
     def _record(self, kind: str, body: Mapping[str, object], turn: Turn, caused_by: tuple[int, ...]) -> int:
         record = self._desk.journal.append(kind, body, slot=turn.slot, caused_by=caused_by)
@@ -124,47 +171,49 @@ class RecordingTransport(httpx.BaseTransport):
             response = self._inner.handle_request(asked.request)
             raw = response.read()
         except httpx.RequestError as error:
-            fault = self._connection_fault(asked, error)
-            self._account_for_loss(asked, error)
-            return Told(elapsed(), error=type(error).__name__, fault=fault)
+            return Told(elapsed(), error=type(error).__name__, fault=self._connection_fault(asked, error))
         body, redacted = self._desk.redactor.body(raw)
         kept = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
         headers = {name: escape_line(self._desk.redactor.text(value)) for name, value in kept.items()}
-        return Told(elapsed(), response.status_code, headers=headers, body=body, redacted=redacted)
+        certificate = response.extensions.get(CERTIFICATE)
+        return Told(
+            elapsed(), response.status_code, headers=headers, body=body, redacted=redacted, certificate=certificate
+        )
 
     def _judge(self, asked: Asked, told: Told) -> Told:
         if told.status is None:
             return told
-        spec, meter = asked.turn.model, self._desk.meter
+        spec = asked.turn.model
         fault = status_fault(spec, asked.host, told.status, told.body)
-        if fault is not None:
-            meter.release(asked.worst_usd)
-            return replace(told, fault=self._clean(fault))
-        read = read_completion(told.body)
+        read = fault or read_completion(told.body)
         if isinstance(read, Fault):
-            meter.lose(asked.worst_usd)
             return replace(told, fault=self._clean(read))
-        cost = self._settle(asked, read)
         content = self._desk.pins.fault(spec, read.model) or content_of(read)
         if isinstance(content, Fault):
-            return replace(told, completion=read, cost_usd=cost, fault=self._clean(content))
-        return replace(told, completion=read, cost_usd=cost, content=self._desk.redactor.text(content))
+            return replace(told, completion=read, fault=self._clean(content))
+        return replace(told, completion=read, content=self._desk.redactor.text(content))
 
-    def _settle(self, asked: Asked, read: Completion) -> Decimal | None:
-        spec, desk = asked.turn.model, self._desk
-        tokens = read.tokens or (Tokens(0, 0) if desk.prices.is_free(spec) else None)
-        cost = None if tokens is None else desk.prices.cost(spec, tokens, desk.clock.now(), read.model)
-        desk.meter.settle(asked.worst_usd, read.tokens, cost)
-        return cost
-
-    def _account_for_loss(self, asked: Asked, error: httpx.RequestError) -> None:
-        settle = self._desk.meter.release if isinstance(error, _NEVER_ARRIVED) else self._desk.meter.lose
-        settle(asked.worst_usd)
+    def _account(self, asked: Asked, told: Told, worst: Decimal, taken: Taken) -> Told:
+        """Settles the reservation: by the bill, as lost where there may be one that never came, else not at all."""
+        desk, spec, read = self._desk, asked.turn.model, told.completion
+        if read is not None:
+            tokens = read.tokens or (Tokens(0, 0) if desk.prices.is_free(spec) else None)
+            cost = None if tokens is None else desk.prices.cost(spec, tokens, desk.clock.now(), read.model)
+            desk.meter.settle(worst, read.tokens, cost)
+            if read.tokens is not None:
+                desk.admission.limits.used(taken, read.tokens.input + read.tokens.output)
+            return replace(told, cost_usd=cost)
+        unpaid = told.error in _NEVER_ARRIVED if told.status is None else told.status != 200
+        settle = desk.meter.release if unpaid else desk.meter.lose
+        settle(worst)
+        return told
 
     def _connection_fault(self, asked: Asked, error: httpx.RequestError) -> Fault:
         host, words = asked.host, str(error) or type(error).__name__
         if isinstance(error, httpx.TimeoutException):
-            detail = f"no answer from {host} within {self._desk.timeout_s:g} s"
+            connecting = isinstance(error, httpx.ConnectTimeout)
+            limit = min(self._desk.timeout_s, CONNECT_S) if connecting else self._desk.timeout_s
+            detail = f"no {'connection to' if connecting else 'answer from'} {host} within {limit:g} s"
             return Fault(FailureReason.TIMEOUT, detail, again=True)
         if isinstance(error, httpx.DecodingError):
             return self._clean(Fault(FailureReason.INVALID_RESPONSE, f"the answer of {host} cannot be read: {words}"))
@@ -173,6 +222,9 @@ class RecordingTransport(httpx.BaseTransport):
 
     def _what_next(self, asked: Asked, told: Told) -> tuple[Told, float | None]:
         fault = told.fault
+        if told.status is None and self._desk.admission.stopped is not None:
+            detail = f"the wait for {asked.host} was cut short, because the run stops"
+            return replace(told, fault=Fault(FailureReason.UNREACHABLE, detail, again=True)), 0.0
         if fault is None or not fault.again or asked.attempt >= self._desk.max_attempts:
             return told, None
         wait = wait_s(asked.attempt, told.headers or {}, self._desk.clock.now(), asked.sha256)
@@ -180,6 +232,15 @@ class RecordingTransport(httpx.BaseTransport):
             detail = f"{fault.detail}; it asks to wait longer than {LONGEST_WAIT_S:g} s"
             return replace(told, fault=replace(fault, detail=detail)), None
         return told, wait
+
+    def _heed(self, asked: Asked, told: Told, wait: float | None) -> None:
+        """Lets no call of this process run into what the host has just said of its limits."""
+        limits, headers = self._desk.admission.limits, told.headers or {}
+        limits.told(asked.host, headers)
+        asks = retry_after_s(headers, self._desk.clock.now()) if told.fault else None
+        pause = wait if asks is None and told.status == 429 else asks
+        if pause is not None and pause <= LONGEST_WAIT_S:
+            limits.pause(asked.host, pause)
 
     def _clean(self, fault: Fault) -> Fault:
         return replace(fault, detail=self._desk.redactor.text(fault.detail))

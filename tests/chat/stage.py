@@ -17,7 +17,7 @@ from agents.llm.models import ModelSpec
 from agents.llm.turn import Exchange, current_turn
 from agents.prompt_files import Prompt
 from agents.roster import Seat
-from data.journal.run_journal import MemoryJournal
+from data.journal.memory_journal import MemoryJournal
 from data.model.decisions import Decision, DecisionStatus, Role
 from data.model.errors import DataError
 from data.model.instants import Interval
@@ -44,6 +44,10 @@ def journal() -> MemoryJournal:
     return MemoryJournal(Standing())
 
 
+def book_text() -> str:
+    return BOOK
+
+
 def answer(role: Role, action: str = "BUY") -> str:
     """A schema-valid answer of that role."""
     said: dict[str, Any] = {"action": action, "confidence": 0.75, "reasons": [f"{role.shown} thinks so"]}
@@ -64,6 +68,7 @@ class ScriptedChannel:
     def __init__(self, log: MemoryJournal, script: Mapping[Role, Iterable[Reply]] | None = None) -> None:
         self.journal = log
         self.requests: list[tuple[str, dict[str, Any]]] = []
+        self.sent: list[bytes] = []
         self.hosts: list[str] = []
         self._script = {role.agent: list(lines) for role, lines in (script or {}).items()}
         self._lock = threading.Lock()
@@ -90,6 +95,7 @@ class ScriptedChannel:
         assert turn is not None, "a call outside of any agent's turn"
         with self._lock:
             self.requests.append((turn.agent, json.loads(request.content)))
+            self.sent.append(request.content)
             self.hosts.append(request.url.host)
             lines = self._script.get(turn.agent)
             role = next(role for role in Role if role.agent == turn.agent)
@@ -142,7 +148,7 @@ def talk(
 ) -> tuple[Discussion, ScriptedChannel]:
     """One chat from beginning to end."""
     channel = ScriptedChannel(journal(), script)
-    return discuss(table(channel), OPENING, BOOK, prefix), channel
+    return discuss(table(channel), OPENING, book_text, prefix), channel
 
 
 def texts(body: Mapping[str, Any]) -> list[str]:
@@ -183,8 +189,8 @@ def session(
         chosen = answers[Role.DECISION]
         return Decision("BTCUSDT", seen.as_of, DecisionStatus.DECIDED, chosen.action, Decimal("0.785"))
 
-    def chat(opening: Brief, _book_text: str, slot_prefix: str) -> Discussion:
-        return discuss(desk, Brief(opening.text, OPENING.fact_ids), BOOK, slot_prefix)
+    def chat(opening: Brief, _book_text: Callable[[], str], slot_prefix: str) -> Discussion:
+        return discuss(desk, Brief(opening.text, OPENING.fact_ids), book_text, slot_prefix)
 
     return kind(look, chat, conclude, log, "run7", **more)
 

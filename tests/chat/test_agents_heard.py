@@ -60,7 +60,7 @@ def replies(log: Any) -> list[tuple[str, str]]:
 def test_our_chat_in_its_records() -> None:
     channel = stage.ScriptedChannel(stage.journal())
     undo = patch_autogen(channel.journal, run="run7")
-    stage.discuss(stage.table(channel), stage.OPENING, stage.BOOK, stage.PREFIX)
+    stage.discuss(stage.table(channel), stage.OPENING, stage.book_text, stage.PREFIX)
     undo()
     turn = ["agent.generating", "llm.request", "llm.response", "agent.reply"]
     assert stage.kinds(channel.journal) == ["chat.begin", *turn * 4]
@@ -78,7 +78,7 @@ def test_our_chat_in_its_records() -> None:
 def test_asked_again_both_replies_are_heard() -> None:
     channel = stage.ScriptedChannel(stage.journal(), {Role.PORTFOLIO: ["no JSON"]})
     undo = patch_autogen(channel.journal)
-    discussion = stage.discuss(stage.table(channel), stage.OPENING, stage.BOOK, stage.PREFIX)
+    discussion = stage.discuss(stage.table(channel), stage.OPENING, stage.book_text, stage.PREFIX)
     undo()
     assert replies(channel.journal) == [(message.agent, message.text) for message in discussion.messages]
     assert undo.heard(stage.PREFIX) == len(discussion.messages) == 5
@@ -188,7 +188,7 @@ def test_words_that_code_made_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     channel = stage.ScriptedChannel(stage.journal())
     undo = patch_autogen(channel.journal)
-    stage.discuss(stage.table(channel), stage.OPENING, stage.BOOK, stage.PREFIX)
+    stage.discuss(stage.table(channel), stage.OPENING, stage.book_text, stage.PREFIX)
     undo()
     (said,) = [record.body for record in channel.journal.records if record.kind == "agent.reply"]
     assert said == {"agent": Role.TECHNICAL.agent, "text": "I am code", "traced": False, "origin": "code"}
@@ -205,7 +205,7 @@ def test_words_that_differ_from_the_response_are_untraced() -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ConversableAgent, "generate_oai_reply", change)
         undo = patch_autogen(channel.journal)
-        stage.discuss(stage.table(channel), stage.OPENING, stage.BOOK, stage.PREFIX)
+        stage.discuss(stage.table(channel), stage.OPENING, stage.book_text, stage.PREFIX)
         undo()
     (said,) = [record.body for record in channel.journal.records if record.kind == "agent.reply"]
     assert (said["traced"], said["origin"]) == (False, "unknown")
@@ -240,7 +240,7 @@ def test_a_broken_sink_stops_the_chat() -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(log, "append", full)
         with pytest.raises(JournalBroken):
-            stage.discuss(stage.table(channel), stage.OPENING, stage.BOOK, stage.PREFIX)
+            stage.discuss(stage.table(channel), stage.OPENING, stage.book_text, stage.PREFIX)
     undo()
 
 
@@ -289,7 +289,7 @@ def test_two_runs_at_once_each_hear_their_own() -> None:
         channel = stage.ScriptedChannel(stage.journal())
         undo = patch_autogen(channel.journal, run=f"run{number}")
         ready.wait()
-        stage.discuss(stage.table(channel), stage.OPENING, stage.BOOK, f"run{number}/1/BTCUSDT")
+        stage.discuss(stage.table(channel), stage.OPENING, stage.book_text, f"run{number}/1/BTCUSDT")
         ready.wait()
         undo()
         runs = {record.slot and record.slot.split("/")[0] for record in channel.journal.records}
@@ -336,7 +336,7 @@ def test_somebody_elses_patch_sees_what_we_see(
     undo = {}
     for who in ("theirs", "ours") if theirs_first else ("ours", "theirs"):
         undo[who] = patched_by_others(*seam, seen) if who == "theirs" else patch_all(channel.journal)
-    stage.discuss(stage.table(channel), stage.OPENING, stage.BOOK, stage.PREFIX)
+    stage.discuss(stage.table(channel), stage.OPENING, stage.book_text, stage.PREFIX)
     said = [(role.agent, stage.answer(role)) for role in Role]
     assert replies(channel.journal) == said
     assert stage.kinds(channel.journal).count("chat.begin") == 1
@@ -347,7 +347,7 @@ def test_somebody_elses_patch_sees_what_we_see(
     first, second = ("theirs", "ours") if undo_theirs_first else ("ours", "theirs")
     undo[first]()
     heard, count = len(seen), len(replies(channel.journal))
-    stage.discuss(stage.table(channel), stage.OPENING, stage.BOOK, stage.PREFIX)
+    stage.discuss(stage.table(channel), stage.OPENING, stage.book_text, stage.PREFIX)
     assert (len(seen) > heard) == (first == "ours")
     if first == "ours":
         assert len(replies(channel.journal)) == count

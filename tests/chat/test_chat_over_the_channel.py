@@ -15,7 +15,7 @@ from agents.group_chat import Discussion, discuss
 from agents.llm.channel import Channel
 from agents.llm.prices import Price
 from agents.llm.turn import current_turn
-from data.journal.run_journal import MemoryJournal
+from data.journal.memory_journal import MemoryJournal
 from data.model.decisions import FailureReason, Role
 from data.model.errors import BudgetExhausted
 from orchestration.communication_log import patch_all
@@ -38,7 +38,7 @@ def over(handler: Handler, log: MemoryJournal, budget_usd: Decimal | None = None
         prices={stage.SPEC.shown: Price(Decimal(1), Decimal(1))},
         around=lambda _network: httpx.MockTransport(handler),
     )
-    return discuss(stage.table(channel, log=log), stage.OPENING, stage.BOOK, stage.PREFIX)
+    return discuss(stage.table(channel, log=log), stage.OPENING, stage.book_text, stage.PREFIX)
 
 
 def test_every_reply_traces_to_its_recorded_response(caplog: pytest.LogCaptureFixture) -> None:
@@ -64,7 +64,7 @@ def test_every_reply_traces_to_its_recorded_response(caplog: pytest.LogCaptureFi
 @pytest.mark.parametrize(
     ("response", "reason", "attempts"),
     [
-        (lambda: httpx.Response(500), FailureReason.SERVER_ERROR, 4),
+        (lambda: httpx.Response(500), FailureReason.SERVER_ERROR, 5),
         (lambda: httpx.Response(400, json={"error": {"message": "no"}}), FailureReason.REQUEST_REJECTED, 1),
         (lambda: stage.completion(""), FailureReason.EMPTY, 1),
         (lambda: httpx.Response(200, text="{"), FailureReason.INVALID_RESPONSE, 1),

@@ -74,6 +74,24 @@ def test_only_the_portfolio_manager_is_told_of_the_book() -> None:
     assert all(stage.BOOK not in message.text for message in discussion.messages)
 
 
+@pytest.mark.parametrize(
+    ("script", "speakers"), [({}, 2), ({Role.PORTFOLIO: [BAD]}, 2), ({Role.TECHNICAL: [BAD, BAD]}, None)]
+)
+def test_the_book_is_opened_once_when_the_manager_s_turn_has_come(script: Any, speakers: int | None) -> None:
+    channel = stage.ScriptedChannel(stage.journal(), script)
+    asked: list[int] = []
+
+    def book() -> str:
+        asked.append(len(channel.requests))
+        return stage.BOOK
+
+    stage.discuss(stage.table(channel), stage.OPENING, book, stage.PREFIX)
+    assert asked == ([] if speakers is None else [speakers])
+    assert [stage.BOOK in stage.texts(body) for body in channel.asked(Role.PORTFOLIO)] == [True] * len(
+        channel.asked(Role.PORTFOLIO)
+    )
+
+
 @pytest.mark.parametrize("role", Role)
 def test_a_malformed_answer_is_asked_again_once_in_sight_of_all(role: Role) -> None:
     discussion, channel = stage.talk({role: [BAD]})
@@ -274,8 +292,8 @@ def test_whoever_talks_afterwards_has_no_turn() -> None:
 def test_nothing_said_in_one_chat_is_heard_in_the_next() -> None:
     channel = stage.ScriptedChannel(stage.journal(), {Role.TECHNICAL: [VALID[Role.TECHNICAL], VALID[Role.TECHNICAL]]})
     desk = stage.table(channel)
-    stage.discuss(desk, stage.OPENING, stage.BOOK, "run7/1/BTCUSDT")
-    stage.discuss(desk, stage.OPENING, stage.BOOK, "run7/2/BTCUSDT")
+    stage.discuss(desk, stage.OPENING, stage.book_text, "run7/1/BTCUSDT")
+    stage.discuss(desk, stage.OPENING, stage.book_text, "run7/2/BTCUSDT")
     assert channel.requests[:4] == channel.requests[4:]
 
 
@@ -285,7 +303,7 @@ def test_chats_in_several_threads_keep_apart() -> None:
 
     def one(number: int) -> Any:
         ready.wait()
-        return stage.discuss(desk, stage.OPENING, stage.BOOK, f"run7/{number}/BTCUSDT")
+        return stage.discuss(desk, stage.OPENING, stage.book_text, f"run7/{number}/BTCUSDT")
 
     with ThreadPoolExecutor(6) as pool:
         discussions = list(pool.map(one, range(6)))

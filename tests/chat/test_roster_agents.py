@@ -6,15 +6,17 @@ import json
 
 import pytest
 import stage
+from autogen import OpenAIWrapper
 
-from agents.roster import build_agents
+from agents.roster import build_agents, open_lines
 from data.model.decisions import Role
 
 
 @pytest.fixture
 def agents():
     seats = stage.table(stage.ScriptedChannel(stage.journal())).seats
-    return build_agents(list(reversed(seats)), stage.ScriptedChannel(stage.journal()), {stage.SPEC: "k"}, 0.0, None)
+    channel = stage.ScriptedChannel(stage.journal())
+    return build_agents(open_lines(list(reversed(seats)), channel, {stage.SPEC: "k"}, 0.0, None))
 
 
 def test_they_come_in_speaking_order_under_names_autogen_takes(agents) -> None:
@@ -42,6 +44,13 @@ def test_they_share_one_http_client(agents) -> None:
     assert len({id(agent.client._clients[0]._oai_client._client) for agent in agents.values()}) == 1
 
 
+def test_their_client_takes_what_autogen_s_takes(agents) -> None:
+    client = agents[Role.TECHNICAL].client
+    assert isinstance(client, OpenAIWrapper)
+    assert "max_retries" in client.openai_kwargs
+    assert client.openai_kwargs == OpenAIWrapper(model="m", api_key="k").openai_kwargs
+
+
 def test_the_schema_goes_out_strict_and_wrapped_once() -> None:
     _, channel = stage.talk()
     for role in Role:
@@ -58,14 +67,14 @@ def test_a_model_without_schemas_is_asked_in_words_alone() -> None:
     plain = stage.ModelSpec("ollama", "m", "http://provider.invalid/v1", None, json_schema=False, seed=False)
     seats = [stage.Seat(seat.role, plain, seat.prompt) for seat in stage.table(channel).seats]
     asked = stage.Table(seats, channel, channel.journal, {plain: "k"}, seed=3)
-    assert stage.discuss(asked, stage.OPENING, stage.BOOK, stage.PREFIX).failure is None
+    assert stage.discuss(asked, stage.OPENING, stage.book_text, stage.PREFIX).failure is None
     assert all("response_format" not in body and "seed" not in body for _, body in channel.requests)
 
 
 @pytest.mark.parametrize("seed", [None, 0, 7])
 def test_temperature_and_seed_reach_the_wire(seed: int | None) -> None:
     channel = stage.ScriptedChannel(stage.journal())
-    stage.discuss(stage.table(channel, temperature=0.25, seed=seed), stage.OPENING, stage.BOOK, stage.PREFIX)
+    stage.discuss(stage.table(channel, temperature=0.25, seed=seed), stage.OPENING, stage.book_text, stage.PREFIX)
     assert [body.get("seed") for _, body in channel.requests] == [seed] * 4
     assert {body["temperature"] for _, body in channel.requests} == {0.25}
     assert {body["model"] for _, body in channel.requests} == {stage.SPEC.name}

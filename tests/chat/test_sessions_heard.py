@@ -11,7 +11,7 @@ import stage
 
 import agent_log_patch
 from data.journal.comms import lines
-from data.journal.run_journal import MemoryJournal
+from data.journal.memory_journal import MemoryJournal
 from data.model.decisions import Failure, FailureReason, Role
 from data.model.errors import DataError
 from orchestration import communication_log

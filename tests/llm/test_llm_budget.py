@@ -158,7 +158,8 @@ def test_threads_never_overdraw_together() -> None:
         gate.wait()
         for _ in range(50):
             try:
-                meter.reserve(Decimal("0.5"), again=False)
+                if not meter.reserve(Decimal("0.5"), again=False):
+                    continue
             except BudgetExhausted:
                 continue
             meter.settle(Decimal("0.5"), Tokens(1, 1), Decimal("0.1"))
@@ -198,10 +199,12 @@ def _seqs(line: wire.Wire) -> tuple[int, int]:
 def test_what_is_on_its_way_counts_against_the_budget() -> None:
     meter = Meter(Decimal(1))
     meter.reserve(Decimal("0.6"), again=False)
+    assert not meter.reserve(Decimal("0.6"), again=False)
     with pytest.raises(BudgetExhausted, match=r"\$0\.6000 on its way"):
-        meter.reserve(Decimal("0.6"), again=False)
+        meter.reserve(Decimal("1.1"), again=False)
     meter.release(Decimal("0.6"))
-    meter.reserve(Decimal("0.6"), again=False)
+    assert meter.reserve(Decimal("0.6"), again=False)
+    assert meter.totals.calls == 2
 
 
 def test_an_answer_without_a_bill_counts_as_dear_as_it_could_be() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import traceback
+from urllib.parse import quote, quote_plus
 
 import fault_server as faults
 import httpx
@@ -14,14 +15,15 @@ import wire
 
 from agents.llm.models import NO_KEY, api_key, resolve_model
 from agents.llm.redaction import MARK, Redactor
-from data.journal.run_journal import encode
+from data.journal.line import encode
+from data.model.canonical import canonical_bytes
 from data.model.errors import UsageError
 
 CANARY = wire.KEY
 
 
 def everything(line: wire.Wire) -> str:
-    return "".join(encode(record, record.body).decode() for record in line.journal.records)
+    return "".join(encode(record, canonical_bytes(record.body)).decode() for record in line.journal.records)
 
 
 @pytest.fixture
@@ -144,3 +146,13 @@ def test_placeholders_are_no_secrets() -> None:
     text = f"a test of {NO_KEY}, EMPTY"
     assert redactor.text(text) == text
     assert redactor.body(text.encode()) == (text.encode(), False)
+
+
+def test_a_key_with_odd_letters_is_known_in_every_spelling() -> None:
+    redactor, key = Redactor(), 'sk-"odd"\\key/+=%'
+    redactor.add(key)
+    once = json.dumps(key)[1:-1]
+    for spelled in (key, quote(key), quote(key, safe=""), quote_plus(key), key.replace("/", "\\/"), once):
+        inside = json.dumps({"said": json.dumps({"text": spelled})})
+        assert redactor.text(f"it is {spelled}") == f"it is {MARK}"
+        assert json.loads(json.loads(redactor.text(inside))["said"])["text"] == MARK

@@ -16,7 +16,7 @@ import wire
 from autogen import ConversableAgent, OpenAIWrapper
 
 from agents.llm.turn import current_turn
-from data.journal.run_journal import MemoryJournal
+from data.journal.memory_journal import MemoryJournal
 from data.model.errors import JournalBroken, RunIncomplete
 from data.model.protocols import Record
 

@@ -11,7 +11,7 @@ from autogen import OpenAIWrapper
 from agents.llm.channel import Channel
 from agents.llm.models import ModelSpec, resolve_model
 from agents.llm.turn import Turn, current_turn
-from data.journal.run_journal import MemoryJournal
+from data.journal.memory_journal import MemoryJournal
 from data.model.protocols import Record
 
 AT = datetime(2025, 4, 15, 13, 45, 30, tzinfo=UTC)
@@ -41,7 +41,8 @@ class Wire:
         self.naps: list[float] = []
         clock = clock or Standing()
         self.journal = journal or MemoryJournal(clock)
-        self.channel = Channel(self.journal, clock, self.naps.append, **{"timeout_s": 5.0, **options})
+        options = {"timeout_s": 5.0, "monotonic": lambda: sum(self.naps), "sleep": self.naps.append, **options}
+        self.channel = Channel(self.journal, clock, **options)
         self.turn = Turn("run/bar/BTCUSDT/chat/Technical_Analyst/1", "Technical_Analyst", spec)
 
     def ask(self, key: str = KEY, **settings: Any) -> str:
