@@ -15,11 +15,14 @@ from data.model.trading import Fill, FillReason, Position, Trade
 
 @dataclass(slots=True)
 class Holding:
-    """An open position. `quantity` is signed; `flow` is all cash it has paid out (negative) or brought in so far."""
+    """An open position. `quantity` is signed; `flow` is all cash it has paid out (negative) or brought in so far.
+
+    `last` is its last known price, as its bar printed it.
+    """
 
     symbol: str
     entry_at: datetime
-    mark: Decimal
+    last: Decimal
     marked_at: datetime
     quantity: Decimal = ZERO
     entered: Decimal = ZERO
@@ -55,7 +58,7 @@ class Holding:
     def split(self, ratio: Decimal, lot: Decimal) -> Decimal:
         """Restates the holding in new shares; returns the cash paid for a fraction of a lot, at the restated mark."""
         kept, fraction = after_split(self.quantity, ratio, lot)
-        self.mark = quotient(self.mark, ratio)
+        self.last = quotient(self.mark, ratio)
         in_lieu = value_of(fraction, self.mark)
         with exactly():
             self.left = money(self.left * ratio) + fraction
@@ -73,6 +76,10 @@ class Holding:
         with exactly():
             self.flow += paid
         return paid
+
+    @property
+    def mark(self) -> Decimal:
+        return money(self.last)
 
     @property
     def entry_price(self) -> Decimal:

@@ -12,13 +12,15 @@ there is, and then equity and buying power are negative and stay visible.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from datetime import datetime
 from decimal import Decimal
 
 from backtesting.accounting.holding import Holding
+from backtesting.accounting.marked import exposure, marked, worth
 from data.model.errors import DataError
 from data.model.market import Bar, Fact, FactKind, Instrument
-from data.model.money import EXACT, ZERO, money, quotient
+from data.model.money import EXACT, money
 from data.model.trading import Book, EquityRow, Fill, FillReason, Trade
 
 TRADES_SHOWN = 5
@@ -31,7 +33,15 @@ class CashLedger:
         self._initial = self._cash = money(initial_cash)
         self._instruments = instruments
         self._held: dict[str, Holding] = {}
-        self._trades: tuple[Trade, ...] = ()
+        self._trades: list[Trade] = []
+
+    def fork(self) -> CashLedger:
+        """A ledger in the same state that goes on by itself; trades are frozen, so both share them."""
+        twin = CashLedger(self._initial, self._instruments)
+        twin._cash = self._cash
+        twin._held = {symbol: copy(holding) for symbol, holding in self._held.items()}
+        twin._trades = self._trades.copy()
+        return twin
 
     def apply(self, fill: Fill) -> None:
         """Raises ValueError for a fill that would turn a long position into a short one, or back."""
@@ -59,59 +69,37 @@ class CashLedger:
 
     def mark(self, bars: Mapping[str, Bar], at: datetime) -> EquityRow:
         """Values every position at its bar's close."""
-        stale = []
+        stale: tuple[str, ...] = ()
+        parts: tuple[object, ...] = ()
         for symbol, holding in self._held.items():
             bar = bars.get(symbol)
             if bar is None:
-                stale.append(symbol)
+                stale += (symbol,)
             else:
-                holding.mark, holding.marked_at = money(bar.close), bar.known_at
-        if not self._held:
-            return EquityRow(at, self._cash, self._cash, ZERO, (), ())
-        equity, gross = self._worth()
-        held = sorted(self._held.items())
-        return EquityRow(
-            at=at,
-            cash=self._cash,
-            equity=equity,
-            exposure=self._exposure(equity, gross),
-            quantities=tuple((symbol, holding.quantity) for symbol, holding in held),
-            marks=tuple((symbol, holding.mark) for symbol, holding in held),
-            stale=tuple(sorted(stale)),
-        )
+                holding.last, holding.marked_at = bar.close, bar.known_at
+            parts += (symbol, holding.quantity, holding.last)
+        return marked((at, self._cash, self._initial, stale, *parts))
 
     def book(self, as_of: datetime) -> Book:
         """The account at the last marks, with the last closed trades."""
-        equity, gross = self._worth()
+        equity, gross = worth(self._cash, [(holding.quantity, holding.mark) for holding in self._held.values()])
         return Book(
             as_of=as_of,
             cash=self._cash,
             equity=equity,
-            exposure=self._exposure(equity, gross),
+            exposure=exposure(equity, gross, self._initial),
             buying_power=EXACT.subtract(equity, gross),
             positions=tuple(holding.position() for _, holding in sorted(self._held.items())),
-            last_trades=self._trades[-TRADES_SHOWN:],
+            last_trades=tuple(self._trades[-TRADES_SHOWN:]),
         )
 
-    def trades(self) -> tuple[Trade, ...]:
-        """Every closed round trip, in the order of their ends."""
-        return self._trades
-
-    def _worth(self) -> tuple[Decimal, Decimal]:
-        """Equity, and the gross value of all positions."""
-        equity, gross = self._cash, ZERO
-        for holding in self._held.values():
-            value = EXACT.multiply(holding.quantity, holding.mark)
-            equity, gross = EXACT.add(equity, value), EXACT.add(gross, value.copy_abs())
-        return equity, gross
-
-    def _exposure(self, equity: Decimal, gross: Decimal) -> Decimal:
-        """Gross value over equity; over the initial cash where no equity is left to divide by."""
-        return quotient(gross, equity if equity > 0 else self._initial)
+    def trades(self, since: int = 0) -> tuple[Trade, ...]:
+        """Every closed round trip but the first `since`, in the order of their ends."""
+        return tuple(self._trades[since:])
 
     def _keep(self, holding: Holding, at: datetime, reason: FillReason) -> None:
         if holding.quantity:
             self._held[holding.symbol] = holding
         else:
             self._held.pop(holding.symbol, None)
-            self._trades += (holding.closed(at, reason),)
+            self._trades.append(holding.closed(at, reason))

@@ -60,6 +60,13 @@ class StepBroker:
         self._held: dict[str, Held] = {}
         self._ended: dict[str, list[Cancellation]] = {}
 
+    def fork(self) -> StepBroker:
+        """A broker in the same state that plays on by itself; orders and levels are frozen, so both share them."""
+        twin = StepBroker(self._instruments, self._costs, self._volume_cap)
+        twin._waiting, twin._held = dict(self._waiting), dict(self._held)
+        twin._ended = {symbol: list(endings) for symbol, endings in self._ended.items()}
+        return twin
+
     def submit(self, order: Order) -> None:
         """Waits for the next bar in place of any order of that symbol that still waits.
 
@@ -79,8 +86,12 @@ class StepBroker:
         """The waiting order at the open, then stop and target inside the bar."""
         symbol = bar.symbol
         order, held = self._waiting.get(symbol), self._held.get(symbol)
-        if order is None and not self._ended and (held is None or held.touched(bar) is None):
-            return NOTHING
+        if order is None and not self._ended:
+            if held is None:
+                return NOTHING
+            opened, floor, ceiling = bar.open, held.floor, held.ceiling
+            if floor < bar.low and floor < opened < ceiling and bar.high < ceiling:
+                return NOTHING
         endings = self._ended.pop(symbol, [])
         room = self._room(bar)
         fills: list[Fill] = []

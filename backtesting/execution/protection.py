@@ -8,13 +8,15 @@ as touched though a source's low or high should not reach it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
 
 from data.model.market import Bar
 from data.model.money import ONE, exactly, money
 from data.model.trading import FillReason
+
+LOWEST, HIGHEST = Decimal("-Infinity"), Decimal("Infinity")
 
 
 class Exit(NamedTuple):
@@ -26,12 +28,22 @@ class Exit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A position as the broker knows it: signed `quantity`, levels or None, and the order that opened it."""
+    """A position as the broker knows it: signed `quantity`, levels or None, and the order that opened it.
+
+    A bar whose open, low and high lie between `floor` and `ceiling` touches neither level.
+    """
 
     order_id: str
     quantity: Decimal
     stop: Decimal | None
     target: Decimal | None
+    floor: Decimal = field(init=False)
+    ceiling: Decimal = field(init=False)
+
+    def __post_init__(self) -> None:
+        below, above = (self.stop, self.target) if self.quantity > 0 else (self.target, self.stop)
+        object.__setattr__(self, "floor", LOWEST if below is None else below)
+        object.__setattr__(self, "ceiling", HIGHEST if above is None else above)
 
     def touched(self, bar: Bar) -> Exit | None:
         """What this bar triggers, or None."""

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from tape import PLENTY, START, Desk, Prices, bar, dec, instrument, real_bars
+from twins import Strategy, kernel_played
 
 from data.model.instants import Interval
 from data.model.market import AssetClass
@@ -88,6 +89,19 @@ def theirs(tape: Sequence[Prices], plan: Plan) -> list[raptorbt.Trade]:
     return [trade for trade in result.trades() if trade.exit_reason in REASONS.values()]
 
 
+def of_the_kernel(tape: Sequence[Prices], plan: Plan) -> list[tuple[int, int, str, float, float]]:
+    """Every trade of the kernel: bars of entry and exit, what ended it, and its prices."""
+    bars = [bar(number, prices, PLENTY) for number, prices in enumerate(tape)]
+    levels = (None if each is None else dec(each) for each in (plan.stop, plan.target))
+    signal = np.where(plan.enter, plan.side, np.where(plan.leave, -plan.side, 0))
+    coin = instrument(lot="0.00000001", kind=AssetClass.CRYPTO)
+    limits = Limits(allow_short=plan.side < 0)
+    played = kernel_played(bars, Strategy(signal.tolist(), coin, Decimal(CASH), plan.costs, limits, *levels))
+    reasons = [list(REASONS.values())[code] for code in played.reason[1::2]]
+    pairs = (played.bar[:-1:2], played.bar[1::2], reasons, played.price[:-1:2], played.price[1::2])
+    return list(zip(*(each[: len(reasons)] for each in pairs), strict=True))
+
+
 def agree(tape: Sequence[Prices], plan: Plan) -> int:
     """Compares trade by trade; returns how many there were."""
     mine, other = ours(tape, plan), theirs(tape, plan)
@@ -97,6 +111,11 @@ def agree(tape: Sequence[Prices], plan: Plan) -> int:
         assert REASONS[trade.reason] == twin.exit_reason
         assert float(trade.entry_price) == pytest.approx(twin.entry_price, rel=1e-7)
         assert float(trade.exit_price) == pytest.approx(twin.exit_price, rel=1e-7)
+    if plan.side > 0 or not (plan.stop or plan.target):
+        # A short's stop makes what would leave it a BUY with nothing held, which a signal alone takes for an entry.
+        for found, twin in zip(of_the_kernel(tape, plan), other, strict=True):
+            assert found[:3] == (twin.entry_idx, twin.exit_idx, twin.exit_reason)
+            assert found[3:] == pytest.approx((twin.entry_price, twin.exit_price), rel=1e-7)
     return len(mine)
 
 
