@@ -1,1 +1,1 @@
-"""Prose and pictures out of the journal, and nothing that is not in it."""
+"""What follows from the journal: proof, prose and pictures, and nothing that is not in it."""

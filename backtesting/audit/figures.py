@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from backtesting.audit.story import Reply, Story
+from backtesting.audit.story import Reply, Story, Trial
 from data.model.canonical import Json, decimal_text
 from data.model.decisions import Abstention, Role
 
@@ -121,6 +121,34 @@ def tiles(story: Story) -> list[Figure]:
             "bad" if traced < len(replies) else "",
         ),
     ]
+
+
+def standing(story: Story) -> Iterator[Figure]:
+    """What a reader must know before the figures: which try it was, who answered, whether it was stopped on the way."""
+    if story.trial is not None:
+        yield Figure("Trial", trial_text(story.trial.value), f"record {story.trial.seq}")
+    for server in story.servers.all():
+        is_known = server.is_built_in or server.provider is not None
+        yield Figure("Answered by", str(server), f"{server.answers:,} times", "" if is_known else "bad")
+    if story.recoveries:
+        times = "once" if len(story.recoveries) == 1 else f"{len(story.recoveries)} times"
+        yield Figure("Stopped and resumed", times, f"at record {', '.join(map(str, story.recoveries))}")
+    if story.orphans:
+        what = "request has no answer" if len(story.orphans) == 1 else "requests have no answer"
+        yield Figure("Orphans", f"{len(story.orphans)} {what}", "possibly paid", "bad")
+
+
+def trial_text(trial: Trial) -> str:
+    """`run 17 of the project, 3rd of this question, 6 unfinished`."""
+    return (
+        f"run {trial.number} of the project, {_ordinal(trial.of_question)} of this question, "
+        f"{trial.unfinished} unfinished"
+    )
+
+
+def _ordinal(number: int) -> str:
+    endings = {1: "st", 2: "nd", 3: "rd"}
+    return f"{number}{'th' if number % 100 in (11, 12, 13) else endings.get(number % 10, 'th')}"
 
 
 def comparison(story: Story) -> list[tuple[str, str, str, str]]:

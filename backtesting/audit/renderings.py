@@ -6,28 +6,39 @@ replaced whole; a folder that was received from elsewhere cannot direct a write 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from backtesting.audit.report import report_html
-from backtesting.audit.story import Story, read_story
+from backtesting.audit.story import Story
+from backtesting.audit.story_reader import read_story
 from backtesting.audit.tables import decisions_csv, equity_csv, trades_csv
 from data.journal.comms import lines
-from data.journal.run_journal import read_records
+from data.journal.reading import read_live
 from data.model.canonical import Json, canonical_bytes, sha256_hex
+from data.model.errors import DataError
 from data.model.protocols import Record
 
 
-def write_renderings(run_dir: Path) -> dict[str, str]:
-    """Writes every rendering; returns the SHA-256 of each by its file name.
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """Each file by its name, and the last record that says what was rendered, if there is one."""
 
-    Raises DataError if the folder holds no readable log, OSError if it cannot be written.
-    """
+    files: Mapping[str, bytes]
+    record: Record | None
+
+
+def render(run_dir: Path) -> Rendered:
+    """Every rendering, in memory. Raises DataError if the folder holds no readable log."""
     talk: list[str] = []
+    last: list[Record] = []
 
     def heard() -> Iterator[Record]:
-        for record in read_records(run_dir):
+        for record in read_live(run_dir):
             talk.extend(lines(record))
+            if record.kind == "rendered":
+                last[:] = [record]
             yield record
 
     story = read_story(heard())
@@ -40,7 +51,30 @@ def write_renderings(run_dir: Path) -> dict[str, str]:
         "agent_comms.log": "".join(f"{line}\n" for line in talk),
         "report.html": report_html(story),
     }
-    return {name: _replace(run_dir / name, text.encode()) for name, text in files.items()}
+    return Rendered({name: text.encode() for name, text in files.items()}, last[0] if last else None)
+
+
+def write_renderings(run_dir: Path, target: Path | None = None) -> dict[str, str]:
+    """Writes every rendering into `target`, or into the run's folder; returns the SHA-256 of each by its file name.
+
+    Raises DataError if the folder holds no readable log, or if what was signed there would be overwritten by something
+    else; OSError if it cannot be written.
+    """
+    made = render(run_dir)
+    if target is None:
+        _require_as_signed(run_dir, made)
+    return {name: _replace((target or run_dir) / name, data) for name, data in made.files.items()}
+
+
+def _require_as_signed(run_dir: Path, made: Rendered) -> None:
+    """Another release may make a file in another way; the signed one in the folder must stay as it is."""
+    signed = None if made.record is None else made.record.body.get("files")
+    for name, digest in signed.items() if isinstance(signed, dict) else ():
+        if name in made.files and sha256_hex(made.files[name]) != digest:
+            raise DataError(
+                f"this release makes {name} in another way than the one that was signed in {run_dir}, which stays as "
+                "it is; write the new ones elsewhere with --output DIR"
+            )
 
 
 def _metrics(story: Story) -> dict[str, Json]:

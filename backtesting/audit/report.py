@@ -20,7 +20,7 @@ from backtesting.audit import figures
 from backtesting.audit.figures import Figure
 from backtesting.audit.page_data import embed, price_digits, run_data, transcripts
 from backtesting.audit.story import Story
-from data.model.canonical import Json, decimal_text
+from data.model.canonical import Json, decimal_text, digest
 from data.model.escape import escape_line
 from data.model.instants import show
 from data.model.market import Fact, FactKind
@@ -67,6 +67,7 @@ def _context(story: Story) -> dict[str, object]:
         "reason": end.get("reason") or "the log ends without a run.end record",
         "warnings": [str(warning) for warning in warnings] if isinstance(warnings, list) else [],
         "tiles": figures.tiles(story)[1:],
+        "standing": list(figures.standing(story)),
         "comparison": figures.comparison(story),
         "metrics": figures.metric_rows(end.get("metrics"), end.get("significance")),
         "costs": figures.costs(story),
@@ -145,7 +146,12 @@ def _provenance(story: Story) -> Iterator[Figure]:
     yield Figure("Data digest", str(begin.get("data_digest")))
     for spec in story.question.agents:
         yield Figure(f"Prompt, {spec.role}", f"{spec.prompt} {spec.prompt_sha256}")
-    yield from _flat(begin.get("environment"))
+    environment = begin.get("environment")
+    if isinstance(environment, dict):
+        files = environment.get("files")
+        yield from _flat({name: value for name, value in environment.items() if name != "files"})
+        if isinstance(files, dict):
+            yield Figure("Code, prompts, lock", f"{len(files)} files, together {digest(files)}; each in spec.json")
     yield Figure("Log", f"log.jsonl, records {story.begin.seq} to {story.end.seq if story.end else 'its last'}")
 
 

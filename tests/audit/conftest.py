@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from made_run import Plan, spot, write_run
+from recordings import Recorder
 
 from backtesting.audit.renderings import write_renderings
 
@@ -32,3 +33,12 @@ def hostile_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_run(folder, Plan(files, bars=30, fail_at=(9,), hostile={5: HOSTILE}, warning=HOSTILE))
     write_renderings(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def recorder(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, database_url: str, shared_data: Path
+) -> Recorder:
+    """Recorded runs of the main job, played when first asked for."""
+    engine = request.getfixturevalue("_engine")
+    return Recorder(engine, database_url, shared_data, tmp_path_factory.mktemp("recorded"))

@@ -15,6 +15,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
 from pathlib import Path
 
+from signing import KEY
+
+from data.journal.opened import create
 from data.journal.run_journal import RunJournal
 from data.model.canonical import to_json
 from data.model.decisions import Abstention, Clamp, Decision, DecisionStatus, Failure, FailureReason, Opinion, Role
@@ -95,7 +98,7 @@ def read_bars(symbol: str, path: Path, count: int) -> Iterator[Bar]:
 
 def write_run(folder: Path, plan: Plan) -> Path:
     """Writes log.jsonl; returns the folder."""
-    journal = RunJournal(folder, Tick())
+    journal = RunJournal(create(folder), Tick(), KEY)
     series = {symbol: list(read_bars(symbol, path, plan.bars)) for symbol, path in plan.files.items()}
     _begin(journal, plan, series)
     account, trades, number = Account(), 0, 0

@@ -13,9 +13,10 @@ from made_run import Plan, spot, write_run
 
 from backtesting.audit import figures
 from backtesting.audit.renderings import write_renderings
-from backtesting.audit.story import Reply, read_story
+from backtesting.audit.story import Reply
+from backtesting.audit.story_reader import read_story
 from data.journal.comms import lines
-from data.journal.run_journal import read_records
+from data.journal.reading import read_records
 from data.model.canonical import sha256_hex
 from data.model.errors import DataError
 from scripts.report import main
@@ -33,7 +34,7 @@ def test_the_same_log_gives_the_same_bytes(run_dir: Path, tmp_path: Path) -> Non
     other = tmp_path / "elsewhere"
     shutil.copytree(run_dir, other, ignore=lambda *_: FILES)
     assert write_renderings(other) == before
-    assert {path.name for path in other.iterdir()} == FILES | {"log.jsonl"}
+    assert {path.name for path in other.iterdir()} == FILES | {"log.jsonl", "checkpoints", "run.pub"}
 
 
 def test_what_follows_the_end_of_a_run_changes_no_rendering(run_dir: Path, tmp_path: Path) -> None:
@@ -45,6 +46,25 @@ def test_what_follows_the_end_of_a_run_changes_no_rendering(run_dir: Path, tmp_p
     with (other / "log.jsonl").open("a") as log:
         log.write(json.dumps(last) + "\n")
     assert write_renderings(other) == before
+
+
+def test_what_was_signed_is_not_overwritten_by_another_release(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "signed"
+    shutil.copytree(run_dir, other)
+    last = json.loads((other / "log.jsonl").read_text().splitlines()[-1])
+    last |= {"kind": "rendered", "audit.seq": last["audit.seq"] + 1, "body": {"files": write_renderings(other)}}
+    with (other / "log.jsonl").open("a") as log:
+        log.write(json.dumps(last) + "\n")
+    (other / "trades.csv").write_text("lost")
+    before = write_renderings(other)
+    monkeypatch.setattr("backtesting.audit.renderings.trades_csv", lambda _story: "another form\n")
+    assert main([str(other)]) == 2
+    assert "trades.csv in another way" in capsys.readouterr().err
+    assert sha256_hex((other / "trades.csv").read_bytes()) == before["trades.csv"]
+    assert main([str(other), "--output", str(tmp_path / "new")]) == 0
+    assert (tmp_path / "new" / "trades.csv").read_text() == "another form\n"
 
 
 def test_decisions_have_a_row_each_with_what_every_agent_thought(run_dir: Path) -> None:
