@@ -1,28 +1,34 @@
-"""The command line of the main job, as a frozen `Settings`. Imports nothing heavy: `--help` answers at once."""
+"""What the user asked of the main job, as a frozen `Settings`: flags, the environment, and the run that goes on."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from data.door import ROOT, flags
+from backtesting.core.flags import LATER, SAMPLE_END, SAMPLE_START, SAMPLE_SYMBOL, build_parser
+from data.door import flags, run_folder
+from data.model.canonical import Json
 from data.model.errors import UsageError
 from data.model.instants import Interval, parse_day
 
-SAMPLE_SYMBOL, SAMPLE_START, SAMPLE_END = "SP500", "2018-07-02", "2018-12-31"
-LATER = ("resume", "estimate", "config")
-
-EXAMPLE = """example:
-  python -m scripts.ingest csv BTCUSDT_1h.csv --symbol BTCUSDT --interval 1h
-  python -m backtesting.core.authentic_backtest --symbol BTCUSDT --interval 1h \\
-      --start_date 2025-04-01 --end_date 2025-04-10 --model rules
-
-exit codes: 0 good; 1 a check failed; 2 wrong use or configuration; 3 the run is incomplete
-"""
+_LISTS = frozenset({"symbol", "agent_model", "accept_models"})
+_UNSAID = object()
+# What a resumed run must have in common with the run it goes on with, and what it takes over unless told otherwise.
+_QUESTION = (
+    "symbols", "interval", "start_on", "end_on", "mini", "market", "model", "agent_models", "protocol", "temperature",
+    "seed", "initial_cash", "position_size", "allow_short", "commission_bps", "slippage_bps", "decide_every",
+)  # fmt: skip
+MOST_IN_FLIGHT = 256
+_RECORDED = frozenset((
+    "symbol", "interval", "start_date", "end_date", "mini", "market", "sample", "model", "agent_model", "protocol",
+    "temperature", "seed", "initial_cash", "position_size", "allow_short", "commission_bps", "slippage_bps",
+    "decide_every", "base_url", "accept_models", "max_failures", "timeout",
+    "concurrency", "requests_per_minute", "tokens_per_minute",
+))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,9 @@ class Settings:
     budget_usd: Decimal | None
     max_failures: int
     timeout_s: float
+    concurrency: int
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
     accept_models: tuple[str, ...]
     output_dir: Path
     database_url: str | None
@@ -58,16 +67,66 @@ class Settings:
     fetch: bool
     json: bool
     log_level: str
+    resume: Path | None
+    timestamp_url: str | None
+    invocation: Mapping[str, Json]
 
 
-def read_arguments(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
-    """Raises UsageError in one line; argparse itself exits with 2 for unknown flags."""
-    options = build_parser().parse_args(flags(argv))
+Recall = Callable[[Path], Mapping[str, Json] | None]
+"""The `invocation` of the run in a folder, None if the folder holds no complete record. Raises DataError."""
+
+
+def read_arguments(argv: Sequence[str], environ: Mapping[str, str], recall: Recall = lambda _folder: None) -> Settings:
+    """Raises UsageError in one line; argparse itself exits with 2 for unknown flags.
+
+    With `--resume` everything that is not said again is as it was in that run.
+    """
+    parser, words = build_parser(), flags(argv)
+    options = parser.parse_args(words)
+    if not options.resume:
+        return _settings(options, environ)
+    options.resume = run_folder(options.resume, options.output_dir)
+    before = recall(options.resume)
+    if before is None and not (options.symbol or options.sample):
+        raise UsageError(
+            f"{options.resume} holds no complete record, so nothing was asked yet; say the run's flags again beside "
+            "--resume, and it starts anew"
+        )
+    if before is None:
+        return _settings(options, environ)
+    return _agreeing(parser, words, options, before)
+
+
+def _agreeing(
+    parser: argparse.ArgumentParser, words: Sequence[str], options: argparse.Namespace, before: Mapping[str, Json]
+) -> Settings:
+    """The recorded flags under those given now. Raises UsageError for one that would change the question."""
+    recorded = argparse.Namespace(**{**vars(options), **before})
+    unsaid = argparse.Namespace(**{name: None if name in _LISTS else _UNSAID for name in vars(options)})
+    given = {
+        name: value
+        for name, value in vars(parser.parse_args(words, unsaid)).items()
+        if value is not _UNSAID and not (name in _LISTS and value is None)
+    }
+    was = _settings(recorded, {})
+    now = _settings(argparse.Namespace(**{**vars(recorded), **given, "resume": options.resume}), {})
+    for name in _QUESTION:
+        if getattr(was, name) != getattr(now, name):
+            flag = name.removesuffix("s") if name in ("symbols", "agent_models") else name.replace("_on", "_date")
+            raise UsageError(
+                f"--{flag} does not agree with the run in {options.resume}, which was begun with "
+                f"{_shown(getattr(was, name))}; leave the flag out, or begin another run"
+            )
+    return now
+
+
+def _settings(options: argparse.Namespace, environ: Mapping[str, str]) -> Settings:
+    invocation = {name: value for name, value in vars(options).items() if name in _RECORDED}
     for name in LATER:
         if getattr(options, name):
             raise UsageError(f"--{name} is not available in this version; leave it out")
-    if options.concurrency != 1:
-        raise UsageError("--concurrency above 1 is not available in this version; leave it out")
+    if not 1 <= options.concurrency <= MOST_IN_FLIGHT:
+        raise UsageError(f"--concurrency must be from 1 to {MOST_IN_FLIGHT}")
     symbols, interval, start, end = _window(options)
     return Settings(
         symbols=symbols,
@@ -90,6 +149,9 @@ def read_arguments(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         budget_usd=None if options.budget_usd is None else _decimal(options.budget_usd, "--budget_usd"),
         max_failures=_at_least_one(options.max_failures, "--max_failures"),
         timeout_s=options.timeout,
+        concurrency=options.concurrency,
+        requests_per_minute=_limit(options.requests_per_minute, "--requests_per_minute"),
+        tokens_per_minute=_limit(options.tokens_per_minute, "--tokens_per_minute"),
         accept_models=tuple(options.accept_models or ()),
         output_dir=options.output_dir,
         database_url=options.database or environ.get("DATABASE_URL") or None,
@@ -99,67 +161,10 @@ def read_arguments(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         fetch=options.fetch,
         json=options.json,
         log_level=options.log_level.upper(),
+        resume=options.resume or None,
+        timestamp_url=options.timestamp_url or environ.get("AGENTRADER_TIMESTAMP_URL") or None,
+        invocation={**invocation, "model": _model(options.model, environ)},
     )
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Flags are written with underscores or hyphens alike."""
-    parser = argparse.ArgumentParser(
-        prog="python -m backtesting.core.authentic_backtest",
-        description="Lets a group chat of agents decide bar by bar over real market data, and records all of it.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    _add_window(parser.add_argument_group("what to trade, and when"))
-    _add_agents(parser.add_argument_group("who decides"))
-    _add_money(parser.add_argument_group("money and limits"))
-    _add_running(parser.add_argument_group("how it runs"))
-    return parser
-
-
-def _add_window(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--symbol", nargs="+", metavar="S", help="one or more symbols of one portfolio")
-    group.add_argument("--interval", metavar="I", help=f"length of a bar: {', '.join(Interval)}")
-    group.add_argument("--start_date", metavar="DAY", help="first session date, YYYY-MM-DD")
-    group.add_argument("--end_date", metavar="DAY", help="last session date, included")
-    group.add_argument("--market", metavar="CALENDAR", help="24/7, XNYS, …; inferred from the data if not given")
-    group.add_argument("--mini", action="store_true", help="only the first two days of the window")
-    group.add_argument("--sample", action="store_true", help=f"sample data ({SAMPLE_SYMBOL}, 1d, second half of 2018)")
-    group.add_argument("--fetch", action="store_true", help="bring a missing window from Binance or Yahoo first")
-
-
-def _add_agents(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--model", metavar="M", help="provider/name, or rules (built-in); default $AGENTRADER_MODEL")
-    group.add_argument("--agent_model", nargs="+", action="extend", metavar="A=M", help="e.g. decision=openai/gpt-4o")
-    group.add_argument("--base_url", metavar="URL", help="any OpenAI-compatible server instead of the provider's")
-    group.add_argument("--accept_models", nargs="+", metavar="NAME", help="other model names the server may answer as")
-    group.add_argument("--protocol", choices=("group_chat", "consensus"), default="group_chat", help="who concludes")
-    group.add_argument("--prompts", type=Path, metavar="DIR", help="own prompt files for the four agents")
-    group.add_argument("--temperature", type=float, metavar="T", help="not sent unless given: some models take none")
-    group.add_argument("--seed", type=int, metavar="N", help="sent to providers that take one")
-
-
-def _add_money(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--initial_cash", default="10000", metavar="X", help="default 10000")
-    group.add_argument("--position_size", default="1", metavar="F", help="fraction of equity, default 1")
-    group.add_argument("--allow_short", action="store_true", help="SELL may open a short position")
-    group.add_argument("--commission_bps", default="10", metavar="X", help="of the traded value, default 10")
-    group.add_argument("--slippage_bps", default="2", metavar="X", help="of the price, default 2")
-    group.add_argument("--decide_every", type=int, default=1, metavar="N", help="decide at every Nth bar, default 1")
-
-
-def _add_running(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--budget_usd", metavar="X", help="a call that could exceed it is not sent")
-    group.add_argument("--max_failures", type=int, default=3, metavar="N", help="failures in a row that stop it")
-    group.add_argument("--timeout", type=float, default=120.0, metavar="S", help="seconds to wait for a reply")
-    group.add_argument("--output_dir", type=Path, default=ROOT / "data/runs", metavar="DIR", help="default data/runs")
-    group.add_argument("--database", metavar="URL", help="default $DATABASE_URL, else an embedded PostgreSQL")
-    group.add_argument("--concurrency", type=int, default=1, metavar="N", help="1 in this version")
-    group.add_argument("--log_level", default="WARNING", choices=("DEBUG", "INFO", "WARNING", "ERROR"), type=str.upper)
-    group.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
-    for name in LATER:
-        group.add_argument(f"--{name}", nargs="?", const="yes", help=argparse.SUPPRESS)
 
 
 def _window(options: argparse.Namespace) -> tuple[tuple[str, ...], Interval, date, date]:
@@ -210,7 +215,15 @@ def _decimal(text: str, flag: str) -> Decimal:
     return value
 
 
+def _shown(value: object) -> str:
+    return ", ".join(str(item) for item in value) if isinstance(value, tuple) else str(value)
+
+
 def _at_least_one(value: int, flag: str) -> int:
     if value < 1:
         raise UsageError(f"{flag} must be 1 or more")
     return value
+
+
+def _limit(value: int | None, flag: str) -> int | None:
+    return None if value is None else _at_least_one(value, flag)

@@ -11,16 +11,25 @@ import secrets
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from backtesting.core.arguments import Settings, read_arguments
 from data.door import ROOT, SystemClock, enter
 from data.door import settings as surroundings
+from data.model.canonical import Json
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; the value is its exit code."""
     environ = surroundings()
-    return enter(lambda: _run(read_arguments(sys.argv[1:] if argv is None else argv, environ), environ))
+    return enter(lambda: _run(read_arguments(sys.argv[1:] if argv is None else argv, environ, _recall), environ))
+
+
+def _recall(folder: Path) -> Mapping[str, Json] | None:
+    from backtesting.core.resuming import read_begun  # noqa: PLC0415
+
+    begun = read_begun(folder)
+    return None if begun is None else begun.invocation
 
 
 def _run(settings: Settings, environ: Mapping[str, str]) -> int:
@@ -32,6 +41,8 @@ def _run(settings: Settings, environ: Mapping[str, str]) -> int:
 
 
 def _run_id(settings: Settings) -> str:
+    if settings.resume is not None:
+        return settings.resume.resolve().name
     now = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     name = "-".join(settings.symbols[:3]) + ("-more" if len(settings.symbols) > 3 else "")
     safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)

@@ -40,6 +40,15 @@ def progress(console: Console, total: int, spent: Callable[[], Decimal | None]) 
         yield advance
 
 
+@contextmanager
+def counting(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
+    """A live line; the value is to be called with how many there are done, and of how many."""
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as live:
+        task = live.add_task(what, total=None)
+        yield lambda done, of: live.update(task, completed=done, total=of)
+
+
 def show_summary(console: Console, summary: Summary) -> None:
     """The numbers of a run, for people."""
     for name, value in _rows(summary):
@@ -72,8 +81,19 @@ def _rows(summary: Summary) -> Iterator[tuple[str, str]]:
         yield "equity", f"{summary.final_equity:,.2f}  (costs paid {summary.costs_paid:,.2f})"
     yield "return", f"{_percent(summary.total_return)}  (buy and hold {_percent(summary.buy_and_hold_return)})"
     yield "calls", f"{summary.calls}, {summary.retries} retries, {_usd(summary.cost_usd)}, {summary.wall_s:.1f} s"
+    if summary.wasted_calls:
+        yield "calls used", f"{summary.calls - summary.wasted_calls}"
+        yield (
+            "calls wasted",
+            f"{summary.wasted_calls}, {_usd(summary.wasted_usd)}: asked ahead, and then it came otherwise",
+        )
+    if summary.status != "complete":
+        yield "go on with", f"python -m backtesting.core.authentic_backtest --resume {summary.run_dir}"
     if summary.result_digest:
         yield "result digest", summary.result_digest
+    if summary.head:
+        yield "head", f"{summary.head}  (keep it elsewhere)"
+        yield "check with", f"python -m scripts.verify {summary.run_dir}"
     if summary.report:
         yield "report", summary.report
     if summary.communications_log:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
 from agents.llm.channel import Totals
-from backtesting.accounting.annualisation import periods_per_year
-from backtesting.accounting.metrics import Metrics, metrics
-from backtesting.accounting.returns import returns_of
-from backtesting.accounting.significance import Significance, significance
+from backtesting.accounting.metrics import Metrics
+from backtesting.accounting.significance import Significance
 from backtesting.audit.renderings import write_renderings
+from backtesting.audit.result import run_metrics, run_significance
+from backtesting.audit.story import parse
 from backtesting.core.preparation import Prepared
 from backtesting.core.run import Ending, Tally
+from data.journal.checkpoints import read_checkpoints
 from data.model.canonical import Json, to_json
 from data.model.errors import RunIncomplete
-from data.model.protocols import Journal
+from data.model.protocols import Journal, Record
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One run in numbers. Returns are fractions; `cost_usd` is None where a price is unknown."""
+    """One run in numbers. Returns are fractions; `cost_usd` is None where a price is unknown.
+
+    `wasted_calls` are those among `calls` whose answer was good, and asked under a prediction that failed.
+    """
 
     run_id: str
     run_dir: str
@@ -50,12 +55,15 @@ class Summary:
     report: str | None
     communications_log: str | None
     warnings: tuple[str, ...] = ()
+    head: str | None = None
+    wasted_calls: int = 0
+    wasted_usd: Decimal | None = Decimal(0)
 
     def for_programs(self) -> dict[str, Json]:
         """Money as JSON numbers: programs read this one, the journal keeps the exact strings."""
         body = to_json(self)
         assert isinstance(body, dict)
-        for name in ("final_equity", "costs_paid", "cost_usd"):
+        for name in ("final_equity", "costs_paid", "cost_usd", "wasted_usd"):
             value = body[name]
             body[name] = None if value is None else float(str(value))
         return body
@@ -74,25 +82,14 @@ class Result:
 
     def metrics(self) -> Metrics | None:
         """The run's numbers against buy and hold over the same bars; None before the first bar."""
-        tape, question = self.ending.tape, self.prepared.question
-        if not tape.equity:
-            return None
-        calendar = self.prepared.instruments[question.symbols[0]].calendar
-        return metrics(
-            tape.equity,
-            tape.trades,
-            tape.fills,
-            initial_cash=question.initial_cash,
-            periods_per_year=periods_per_year(calendar, question.interval),
-            benchmark=tape.benchmark,
+        tape, prepared = self.ending.tape, self.prepared
+        return run_metrics(
+            prepared.question, prepared.instruments, tape.equity, tape.trades, tape.fills, tape.benchmark
         )
 
     def significance(self) -> Significance | None:
         """How far the numbers could differ by luck; drawn with a fixed seed, so equal runs say the same."""
-        tape, question = self.ending.tape, self.prepared.question
-        calendar = self.prepared.instruments[question.symbols[0]].calendar
-        returns = returns_of(question.initial_cash, [row.equity for row in tape.equity])
-        return significance(returns, periods_per_year(calendar, question.interval), seed=0)
+        return run_significance(self.prepared.question, self.prepared.instruments, self.ending.tape.equity)
 
     def summary(self, run_id: str, folder: Path, log: Path) -> Summary:
         """The run in numbers."""
@@ -125,7 +122,27 @@ class Result:
             report=str(folder / "report.html"),
             communications_log=str(log),
             warnings=self.prepared.warnings,
+            wasted_calls=len(self.tally.unused),
+            wasted_usd=_sum(self.tally.unused.values()),
         )
+
+
+def _sum(costs: Collection[Decimal | None]) -> Decimal | None:
+    known = [cost for cost in costs if cost is not None]
+    return sum(known, Decimal(0)) if len(known) == len(costs) else None
+
+
+def recorded_summary(end: Record, folder: Path) -> Summary:
+    """What a complete run recorded of itself, where it lies now."""
+    summary = parse(Summary, end.body["summary"])
+    points, _ = read_checkpoints(folder)
+    return replace(
+        summary,
+        run_dir=str(folder),
+        report=str(folder / "report.html"),
+        communications_log=str(folder / "agent_comms.log"),
+        head=points[-1][0].head if points else None,
+    )
 
 
 def end(journal: Journal, folder: Path, result: Result, summary: Summary) -> None:
@@ -147,7 +164,7 @@ def end(journal: Journal, folder: Path, result: Result, summary: Summary) -> Non
     except OSError as error:
         raise RunIncomplete(
             f"the log in {folder} is whole, but its report could not be written ({error.strerror or error}); "
-            f"make room, then: python -m scripts.report {folder}"
+            f"mend that, then go on with --resume {folder}"
         ) from error
     journal.append("rendered", {"files": rendered})
     journal.sync()

@@ -1,52 +1,52 @@
-"""One run over its window: wires broker, ledger, journal and session around the loop.
-
-`result_digest` is SHA-256 over the canonical JSON of the question, the digest of the data it read and what followed:
-decisions (a failure by its reason code), fills and equity. Nothing that depends on the machine, the server or the
-clock is in it, so equal questions to a model that answers equally give equal digests.
-"""
+"""One run over its window: wires accounts, journal and session around the loop."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 
-from backtesting.accounting.ledger import CashLedger
-from backtesting.core.loop import Account, Loop, Session, Tape
+from backtesting.accounting.account import Account
+from backtesting.audit.accounts import hold_orders, open_account
+from backtesting.audit.result import result_digest
+from backtesting.core.loop import Loop, Session, Tape
 from backtesting.core.preparation import Prepared
 from backtesting.core.stopping import Stopped
-from backtesting.core.timeline import Step, steps
-from backtesting.execution.broker import StepBroker
-from backtesting.execution.costs import proportional_costs
-from data.model.canonical import Json, digest, to_json
-from data.model.decisions import Decision
-from data.model.errors import AgentraderError, RunIncomplete
+from backtesting.core.timeline import Ahead, Step, steps
+from data.model.canonical import Json
+from data.model.errors import AgentraderError, RunIncomplete, StoreUnavailable
 from data.model.instants import show
-from data.model.market import Bar
+from data.model.market import Bar, Fact
 from data.model.protocols import Journal, Record
-from data.model.question import Limits, Question
-from data.model.trading import Action, Book, Order
-from data.store.store import Store
-from orchestration.policy.consensus import Proposal
-from orchestration.policy.sizing import orders
+from data.model.trading import Book
+from orchestration.compose import Panel
 
 
 @dataclass
 class Tally:
-    """A journal's listener that counts what agents said and why decisions failed."""
+    """A journal's listener that counts what agents said and why decisions failed.
+
+    `unused` are good answers that no agent's reply rests on, each with what it cost, None where that is unknown.
+    """
 
     replies: int = 0
     traced: int = 0
     failures: Counter[str] = field(default_factory=Counter)
+    unused: dict[int, Decimal | None] = field(default_factory=dict)
 
     def __call__(self, record: Record) -> None:
+        if record.kind == "llm.response" and record.body["fault"] is None:
+            cost = record.body["cost_usd"]
+            self.unused[record.seq] = None if cost is None else Decimal(str(cost))
         if record.kind == "agent.reply":
             self.replies += 1
             self.traced += record.body["traced"] is True
+            for cause in record.caused_by:
+                self.unused.pop(cause, None)
         if record.kind == "decision" and isinstance(failure := record.body["failure"], dict):
             self.failures[str(failure["reason"])] += 1
 
@@ -59,7 +59,14 @@ class Overheard:
     tally: Tally
 
     def run_session(
-        self, symbol: str, as_of: datetime, book: Book, *, number: int = 1, of: int = 1, committed: Decimal = Decimal(0)
+        self,
+        symbol: str,
+        as_of: datetime,
+        book: Book,
+        *,
+        number: int = 1,
+        of: int = 1,
+        committed: Decimal = Decimal(0),
     ) -> dict[str, Any]:
         """Raises RunIncomplete if the agents said more, or less, than was recorded."""
         before = self.tally.replies
@@ -86,93 +93,80 @@ class Ending:
         return "complete" if self.reason is None else "incomplete"
 
 
-def begin(journal: Journal, prepared: Prepared, run_id: str, environment: Mapping[str, Json], note: str) -> None:
+def begin(
+    journal: Journal,
+    prepared: Prepared,
+    run_id: str,
+    environment: Mapping[str, Json],
+    panel: Panel,
+    invocation: Mapping[str, Json],
+    own_prompts: bool,
+) -> Record:
     """The first record: the question and all it is asked under."""
-    journal.append(
+    record = journal.append(
         "run.begin",
         {
             "run_id": run_id,
             "question": prepared.question,
+            "prompts": {role.value: panel.prompts[role] for role in panel.prompts},
+            "own_prompts": own_prompts,
+            "invocation": invocation,
             "instruments": list(prepared.instruments.values()),
             "bars_in_window": prepared.bars,
             "decisions_in_window": prepared.decisions,
             "data_digest": prepared.data_digest,
             "environment": environment,
-            "model_note": note,
+            "model_note": panel.note,
             "warnings": prepared.warnings,
         },
     )
     journal.sync()
+    return record
+
+
+Seats: TypeAlias = Callable[[Account, Mapping[str, list[Fact]], Ahead], AbstractContextManager[Session]]
+"""Who is asked while the bars are walked: made for an account, the actions still to apply, and the steps to come."""
 
 
 def play(
     prepared: Prepared,
-    store: Store,
-    session: Session,
+    bars: Callable[[str], Generator[Bar, None, None]],
+    seats: Seats,
     journal: Journal,
     *,
     max_failures: int,
     check: Callable[[], None],
     on_step: Callable[[Step, Tape], None],
 ) -> Ending:
-    """Runs the loop over the window. A stop keeps what was done, and so does trouble a user can mend."""
-    question = prepared.question
-    loop = Loop(
-        session=session,
-        account=_account(prepared),
-        benchmark=_account(prepared),
-        hold=lambda bar, book: _hold(prepared, bar, book),
-        actions={symbol: list(actions) for symbol, actions in prepared.actions.items()},
-        journal=journal,
-        of=prepared.decisions,
-        decide_every=question.decide_every,
-        max_failures=max_failures,
-        check=check,
-        on_step=on_step,
-    )
-    window = (question.interval, question.start_on, question.end_on)
-    with ExitStack() as open_streams:
-        bars = [closing(store.first_bars(symbol, *window)) for symbol in question.symbols]
-        streams = [open_streams.enter_context(stream) for stream in bars]
+    """Runs the loop over `bars(symbol)`. A stop keeps what was done, and so does trouble a user can mend."""
+    question, account = prepared.question, open_account(prepared.question, prepared.instruments)
+    actions = {symbol: list(waiting) for symbol, waiting in prepared.actions.items()}
+    with ExitStack() as stack:
+        streams = [bars(symbol) for symbol in question.symbols]
+        stack.callback(_close, streams)
+        ahead = Ahead(steps(streams, decide_every=question.decide_every))
+        loop = Loop(
+            session=stack.enter_context(seats(account, actions, ahead)),
+            account=account,
+            benchmark=open_account(question, prepared.instruments),
+            hold=lambda bar, book: hold_orders(question, prepared.instruments[bar.symbol], bar, book),
+            actions=actions,
+            journal=journal,
+            of=prepared.decisions,
+            max_failures=max_failures,
+            check=check,
+            on_step=on_step,
+        )
         try:
-            tape = loop.run(steps(streams))
+            tape = loop.run(ahead)
         except (AgentraderError, Stopped) as stop:
             reason = f"stopped by {stop}" if isinstance(stop, Stopped) else str(stop)
             return Ending(loop.tape, reason, None)
-    return Ending(tape, None, result_digest(question, prepared.data_digest, tape))
+    digest = result_digest(question, prepared.data_digest, tape.decisions, tape.fills, tape.equity)
+    return Ending(tape, None, digest)
 
 
-def result_digest(question: Question, data_digest: str, tape: Tape) -> str:
-    """SHA-256, lower-case hex."""
-    return digest(
-        {
-            "question": question,
-            "data": data_digest,
-            "decisions": [_without_words_of_failure(decision) for decision in tape.decisions],
-            "fills": tape.fills,
-            "equity": tape.equity,
-        }
-    )
-
-
-def _without_words_of_failure(decision: Decision) -> Json:
-    body = to_json(decision)
-    assert isinstance(body, dict)
-    body["failure"] = None if decision.failure is None else decision.failure.reason.value
-    return body
-
-
-def _account(prepared: Prepared) -> Account:
-    question = prepared.question
-    return Account(
-        StepBroker(prepared.instruments, proportional_costs(question.costs), question.limits.volume_cap),
-        CashLedger(question.initial_cash, prepared.instruments),
-    )
-
-
-def _hold(prepared: Prepared, bar: Bar, book: Book) -> Sequence[Order]:
-    """Buy and hold: all of the cash, an equal part for each symbol, under the same costs and rules."""
-    question = prepared.question
-    share = Decimal(1) / len(question.symbols)
-    proposal = Proposal(action=Action.BUY, confidence=Decimal(1), size=share, reasons=("buy and hold",))
-    return orders(proposal, book, prepared.instruments[bar.symbol], bar.close, Limits(), question.costs)[0]
+def _close(streams: Iterable[Generator[Bar, None, None]]) -> None:
+    for stream in streams:
+        with suppress(StoreUnavailable):  # a database that was lost can close nothing, and has nothing to add
+            stream.close()

@@ -2,7 +2,7 @@
 
 A signal raises `Stopped` at once only while the process waits for a model (that may take minutes); otherwise it is
 remembered and raised at the next `check`. `Stopped` is a `BaseException`: AutoGen and the SDK turn anything less into
-a model's failure.
+a model's failure. Other threads than the main one are never interrupted: they are told at their next word.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ class StopSwitch:
 
     def __init__(self) -> None:
         self.pending: str | None = None
+        self.signals = 0
         self._waiting = False
+        self._is_over = False
+        self._over = threading.Condition()  # over an RLock: a signal may come while its own thread is in here
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -50,16 +53,37 @@ class StopSwitch:
             raise Stopped(self.pending)
 
     def wait(self, call: Callable[[], T]) -> T:
-        """Runs something slow that a signal may cut short."""
+        """Runs something slow that a signal may cut short, if it is the main thread that waits."""
         self.check()
+        if threading.current_thread() is not threading.main_thread():
+            return call()
         self._waiting = True
         try:
             return call()
         finally:
             self._waiting = False
 
+    def pause(self, seconds: float, sleep: Callable[[float], None]) -> None:
+        """Sleeps. Raises Stopped if a signal came, or whoever walks the bars called everything off."""
+        if threading.current_thread() is threading.main_thread():
+            self.wait(lambda: sleep(seconds))
+        elif self._ends_within(seconds):
+            raise Stopped(self.pending or "the end of the run")
+
+    def call_off(self) -> None:
+        """Wakes all threads that pause, for good."""
+        with self._over:
+            self._is_over = True
+            self._over.notify_all()
+
+    def _ends_within(self, seconds: float) -> bool:
+        with self._over:
+            return self._over.wait_for(lambda: self._is_over, seconds)
+
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self.pending = signal.Signals(number).name
+        self.signals += 1
+        self.call_off()
         if self._waiting:
             self._waiting = False
             raise Stopped(self.pending)

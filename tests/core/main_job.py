@@ -13,8 +13,9 @@ from typing import Any
 
 from backtesting.core.arguments import read_arguments
 from backtesting.core.job import Job
+from backtesting.core.resuming import read_begun
 from data.door import SystemClock
-from data.journal.run_journal import read_records
+from data.journal.reading import read_records
 from data.model.protocols import Record
 from data.sources.ingest import ingest_bar_file
 from data.store.store import Store
@@ -57,13 +58,18 @@ class Played:
 
 def play(root: Path, url: str, *words: str, environ: Mapping[str, str] | None = None) -> Played:
     """Runs the job with these flags, `--json`, and a database. Raises what the command would print in one line."""
-    run_id = f"run-{next(_NUMBERS)}"
     argv = [*words, "--json", "--database", url, "--output_dir", str(root / "runs")]
-    settings = read_arguments(argv, environ or {})
+    settings = read_arguments(argv, environ or {}, recall)
+    run_id = settings.resume.name if settings.resume else f"run-{next(_NUMBERS)}"
     out, err = io.StringIO(), io.StringIO()
     job = Job(settings, environ or {}, run_id, root, time.monotonic, lambda _seconds: None, SystemClock())
     code = job.run(out, err)
     return Played(code, out.getvalue(), err.getvalue(), root / "runs" / run_id, root)
+
+
+def recall(folder: Path) -> Any:
+    begun = read_begun(folder)
+    return None if begun is None else begun.invocation
 
 
 def bring(store: Store, path: Path, symbol: str, interval: Any) -> None:

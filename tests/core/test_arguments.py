@@ -7,7 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from backtesting.core.arguments import SAMPLE_SYMBOL, read_arguments
+from backtesting.core.arguments import read_arguments
+from backtesting.core.flags import SAMPLE_SYMBOL
 from data.model.errors import UsageError
 
 WINDOW = ["--symbol", "BTCUSDT", "--interval", "1h", "--start_date", "2025-04-01", "--end_date", "2025-04-10"]
@@ -52,10 +53,10 @@ def test_settings_come_from_flags_then_the_environment() -> None:
     ("argv", "said"),
     [
         (WINDOW, "--model rules"),
-        ([*RULES, "--resume", "x"], "--resume is not available"),
         ([*RULES, "--estimate"], "--estimate is not available"),
+        ([*RULES, "--resume", "nowhere"], "there is no run nowhere"),
         ([*RULES, "--config", "x.toml"], "--config is not available"),
-        ([*RULES, "--concurrency", "4"], "--concurrency above 1 is not available"),
+        ([*RULES, "--concurrency", "0"], "--concurrency must be from 1 to 256"),
         ([*RULES, "--end_date", "2025-03-01"], "lies before"),
         ([*RULES, "--start_date", "01.04.2025"], "YYYY-MM-DD"),
         ([*RULES, "--interval", "7m"], "unknown interval"),

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from backtesting.accounting.account import Account
 from backtesting.accounting.ledger import CashLedger
-from backtesting.core.loop import Account, Loop
+from backtesting.core.loop import Loop
 from backtesting.core.timeline import steps
 from backtesting.execution.broker import StepBroker
 from backtesting.execution.costs import proportional_costs
-from data.journal.run_journal import MemoryJournal
+from data.journal.memory_journal import MemoryJournal
 from data.model.decisions import Decision, DecisionStatus, Failure, FailureReason
 from data.model.errors import RunIncomplete
 from data.model.instants import Interval, iso
@@ -113,7 +114,8 @@ def test_symbols_of_one_bar_see_the_same_book_and_what_is_committed() -> None:
 
 def test_decide_every_counts_each_symbols_bars() -> None:
     script = Script({})
-    loop(script, ["A", "B"], decide_every=2).run(steps([bars("A", [1, 2, 3, 4, 5]), bars("B", [1, 2])]))
+    streams = [bars("A", [1, 2, 3, 4, 5]), bars("B", [1, 2])]
+    loop(script, ["A", "B"]).run(steps(streams, decide_every=2))
     assert script.count == {"A": 3, "B": 1}
 
 
@@ -140,3 +142,32 @@ def test_every_bar_is_recorded_before_what_it_caused() -> None:
     played.run(steps([bars("A", [100, 110])]))
     kinds = [record.kind for record in played.journal.records]
     assert kinds == ["bar", "equity", "bar", "fill", "equity"]
+
+
+class Counting(CashLedger):
+    """Counts how often its book is read."""
+
+    books = 0
+
+    def book(self, as_of: datetime) -> Book:
+        self.books += 1
+        return super().book(as_of)
+
+
+def test_an_account_reads_its_book_only_where_an_order_waits_for_buying_power() -> None:
+    instruments, told = {"A": instrument("A")}, []
+    ledger = Counting(CASH, instruments)
+    account = Account(
+        StepBroker(instruments, proportional_costs(FREE)), ledger, lambda kind, value: told.append((kind, value))
+    )
+    first, second, third = bars("A", [100, 110, 120])
+    assert account.meet(first).fills == ()
+    assert ledger.books == 0
+    order = Order("A#1", "A", Side.BUY, Decimal(2), Purpose.OPEN, first.known_at)
+    account.submit(order)
+    (fill,) = account.meet(second).fills
+    assert (ledger.books, told) == (1, [("fill", fill)])
+    assert account.meet(third).fills == ()
+    assert ledger.books == 1
+    row, ended = account.mark({"A": third}, third.known_at)
+    assert (row.equity, ended) == (CASH + 2 * 10, ())

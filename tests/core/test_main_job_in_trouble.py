@@ -19,7 +19,7 @@ import fault_server as server
 
 from agents import group_chat
 from data.journal import run_journal
-from data.journal.run_journal import read_records
+from data.journal.reading import read_records
 from data.model.errors import JournalBroken
 
 CANARY = "sk-canary-4f1c0ffee"
@@ -136,7 +136,7 @@ def test_a_full_disk_stops_the_run_and_nobody_takes_it_for_the_model(
     whole, left = os.write, [40]
 
     def filling(descriptor: int, data: bytes) -> int:
-        left[0] -= 1
+        left[0] -= data.startswith(b"{")
         if left[0] < 0:
             raise OSError(28, "No space left on device")
         return whole(descriptor, data)

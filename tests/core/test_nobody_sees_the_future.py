@@ -20,7 +20,7 @@ from main_job import play
 from agents.llm.channel import Channel
 from agents.prompt_files import load_prompts
 from data.door import SystemClock
-from data.journal.run_journal import MemoryJournal
+from data.journal.memory_journal import MemoryJournal
 from data.model.decisions import Role
 from data.model.instants import Interval
 from data.model.market import Bar, Fact
@@ -29,7 +29,7 @@ from data.model.trading import Book
 from data.sources.ingest import ingest_bar_file, ingest_fact_file
 from data.sources.instruments import instrument_for
 from data.store.store import Batch, Store
-from orchestration.compose import Panel, choose_models, compose_session
+from orchestration.compose import Panel, choose_models, compose_session, look_into
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "sources"))
 from source_files import checked, read_facts
@@ -75,7 +75,7 @@ def prompts(store: Store, as_of: datetime) -> list[str]:
     session = compose_session(
         asked,
         panel,
-        store=store,
+        look=look_into(store, asked),
         instruments={SYMBOL: instrument_for(SYMBOL)},
         channel=channel,
         journal=journal,
