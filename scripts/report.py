@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from backtesting.audit.renderings import write_renderings
 from data.door import enter, flags, run_folder
@@ -16,18 +17,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Prints where the report is; `--json` prints every file's SHA-256. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m scripts.report", description=__doc__)
     parser.add_argument("run", metavar="RUN", help="a run's id or its folder")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="where to write; default the run's own folder")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
     options = parser.parse_args(flags(sys.argv[1:] if argv is None else argv))
-    return enter(lambda: _report(options.run, as_json=options.json))
+    return enter(lambda: _report(options.run, options.output, as_json=options.json))
 
 
-def _report(run: str, *, as_json: bool) -> int:
+def _report(run: str, output: Path | None, *, as_json: bool) -> int:
     folder = run_folder(run)
     try:
-        digests = write_renderings(folder)
+        if output is not None:
+            output.mkdir(parents=True, exist_ok=True)
+        digests = write_renderings(folder, output)
     except OSError as error:
         raise UsageError(f"{error.filename or folder}: {error.strerror}") from None
-    print(json.dumps({"run_dir": str(folder), "files": digests}) if as_json else folder / "report.html")
+    target = output or folder
+    print(json.dumps({"run_dir": str(target), "files": digests}) if as_json else target / "report.html")
     return 0
 
 
