@@ -10,7 +10,7 @@ JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1); [ "$$n" -
 # A .venv whose Python went away is made anew.
 $(shell .venv/bin/python -c '' 2>/dev/null || rm -f .venv/made)
 
-.PHONY: help demo test check format lock
+.PHONY: help demo test torture bench check format lock
 .DELETE_ON_ERROR:
 
 help:
@@ -21,6 +21,13 @@ demo: .venv/requirements.txt ## real daily bars, the built-in rules model, a rep
 
 test: .venv/requirements-dev.txt ## every test; what needs Chromium, Node or a server that is absent is skipped and counted
 	.venv/bin/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+
+torture: .venv/requirements-dev.txt ## runs are killed, and their logs cut, at every turn; half an hour; ROUNDS=300 SEED=1
+	TORTURE_ROUNDS=$(or $(ROUNDS),300) TORTURE_SEED=$(or $(SEED),$(shell date +%s)) TORTURE_STEP=1 \
+	    .venv/bin/python -m pytest -n $(JOBS) --dist load tests/torture $(PYTEST_ARGS) >&2
+
+bench: .venv/requirements-dev.txt ## what things cost, each beside something to compare it with; a few minutes
+	.venv/bin/python -m benchmarks $(BENCH_ARGS)
 
 check: .venv/requirements-dev.txt ## lint, format, types, imports that only go down
 	.venv/bin/ruff check .
@@ -35,7 +42,8 @@ format: .venv/requirements-dev.txt ## lay out the code as `make check` wants it
 lock: .venv/requirements-dev.txt ## rewrite the locks from the *.in files; UPGRADE=--upgrade takes newer versions
 	$(LOCK) $(UPGRADE) requirements.in -o requirements.txt
 	$(LOCK) $(UPGRADE) -c requirements.txt requirements-feeds.in -o requirements-feeds.txt
-	$(LOCK) $(UPGRADE) -c requirements.txt -c requirements-feeds.txt requirements-dev.in -o requirements-dev.txt
+	$(LOCK) $(UPGRADE) -c requirements.txt requirements-distributed.in -o requirements-distributed.txt
+	$(LOCK) $(UPGRADE) -c requirements.txt -c requirements-feeds.txt -c requirements-distributed.txt requirements-dev.in -o requirements-dev.txt
 	$(LOCK) $(UPGRADE) .ci/requirements.in -o .ci/requirements.txt
 
 # The wheel's own `node` is a Python script, whose child would outlive it.
