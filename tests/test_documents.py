@@ -13,7 +13,20 @@ import pytest
 
 DOCUMENTS = [path for path in house.files() if path.suffix == ".md" and path.parent.name in (house.ROOT.name, "docs")]
 README = (house.ROOT / "README.md").read_text("utf-8")
-HEAVY = {"autogen", "openai", "pandas", "numpy", "talib", "scipy", "sqlalchemy", "exchange_calendars"}
+HEAVY = {
+    "autogen",
+    "openai",
+    "pandas",
+    "numpy",
+    "talib",
+    "scipy",
+    "sqlalchemy",
+    "exchange_calendars",
+    "numba",
+    "joblib",
+    "pyarrow",
+    "ray",
+}
 MAIN_JOB = "backtesting.core.authentic_backtest"
 RUN_AND_LIST_MODULES = """
 import runpy, sys

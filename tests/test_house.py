@@ -28,7 +28,8 @@ AMBIENT = re.compile(
 SEEDABLE = {"random.Random", "numpy.random.default_rng", "numpy.random.RandomState", "numpy.random.SeedSequence"}
 RANDOM_TYPES = {"numpy.random.Generator", "numpy.random.BitGenerator"}
 EXECUTES = re.compile(
-    r"(builtins\.)?(eval|exec|compile|__import__)|(pickle|cPickle|dill|cloudpickle|marshal|shelve|joblib)(\.\w+)*"
+    r"(builtins\.)?(eval|exec|compile|__import__)|(pickle|cPickle|dill|cloudpickle|marshal|shelve)(\.\w+)*"
+    r"|joblib\.(load|dump|Memory|memory|numpy_pickle)(\.\w+)*"
 )
 BAD_NAMES = re.compile(r"(^|[_./-])(utils?|helpers?|enhanced|v\d+)([_./-]|$)")
 
@@ -189,6 +190,7 @@ def test_locks_agree_with_each_other() -> None:
     """So that installing one over another changes nothing."""
     assert pins("requirements.txt") - pins("requirements-dev.txt") == set()
     assert pins("requirements-feeds.txt") - pins("requirements-dev.txt") == set()
+    assert pins("requirements-distributed.txt") - pins("requirements-dev.txt") == set()
 
 
 def test_npm_lock_names_no_server() -> None:
@@ -233,7 +235,6 @@ def test_what_is_imported_is_required_by_name() -> None:
     """A package that only another one brings goes away with it."""
     product = imported_packages(house.modules())
     tests = imported_packages(house.modules("tests"))
-    assert {
-        name: where for name, where in product.items() if name not in listed("requirements.in", "requirements-feeds.in")
-    } == {}
+    required = listed("requirements.in", "requirements-feeds.in", "requirements-distributed.in")
+    assert {name: where for name, where in product.items() if name not in required} == {}
     assert {name: where for name, where in tests.items() if name not in listed("requirements-dev.in")} == {}

@@ -1,0 +1,5 @@
+"""A key for logs that tests write."""
+
+from data.journal.notes import SigningKey
+
+KEY = SigningKey.new("agentrader/run/test")
