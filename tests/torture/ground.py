@@ -57,11 +57,11 @@ class Ground:
     seconds: float = 0.0
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
-    def begin(self) -> Patient:
+    def begin(self, in_flight: int = 1) -> Patient:
         """A new place for one run."""
         root = self.root / f"run-{next(self._numbers)}"
         root.mkdir()
-        return Patient(self, root)
+        return Patient(self, root, in_flight)
 
 
 @dataclass
@@ -70,6 +70,7 @@ class Patient:
 
     ground: Ground
     root: Path
+    in_flight: int = 1
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     @property
@@ -82,7 +83,8 @@ class Patient:
     @property
     def flags(self) -> tuple[str, ...]:
         """What a user says who begins the run."""
-        return (*WINDOW, "--base_url", f"{self.ground.server}/{self.root.name}/v1")
+        server = f"{self.ground.server}/{self.root.name}/v1"
+        return (*WINDOW, "--base_url", server, "--concurrency", f"{self.in_flight}")
 
     @property
     def log(self) -> bytes:
@@ -95,7 +97,7 @@ class Patient:
         """What a user says next: the flags as long as nothing was recorded, then `--resume` alone."""
         if self.folder is None:
             return self.flags
-        again = ("--resume", str(self.folder))
+        again = ("--resume", str(self.folder), "--concurrency", f"{self.in_flight}")
         return again if b"\n" in self.log else (*again, *self.flags)
 
     def asked(self) -> Counter[str]:

@@ -1,6 +1,7 @@
 """kill -9 at any moment: the run goes on, asks for nothing twice, loses nothing, and comes to the same result.
 
-A round is one run that is killed again and again, also while it is resumed, until it is let finish. `make torture`
+A round is one run that is killed again and again, also while it is resumed, until it is let finish. In every second one
+many decisions are in flight. `make torture`
 plays many rounds; a failing one is played again with TORTURE_SEED and its number.
 """
 
@@ -16,12 +17,13 @@ from witness import Witness
 
 ROUNDS = int(os.environ.get("TORTURE_ROUNDS") or 20)
 MOST_KILLS = 5
+IN_FLIGHT = (1, 6)
 
 
 @pytest.mark.parametrize("number", range(ROUNDS))
 def test_a_killed_run_comes_to_the_same_result(ground: Ground, number: int, record_property: Any) -> None:
     chance = random.Random(f"{SEED}/{number}")
-    patient = ground.begin()
+    patient = ground.begin(IN_FLIGHT[number % len(IN_FLIGHT)])
     witness = Witness(patient)
     for _ in range(chance.randint(1, MOST_KILLS)):
         ended = patient.play(*patient.next_words, **_moment(chance, ground, patient))
@@ -31,7 +33,8 @@ def test_a_killed_run_comes_to_the_same_result(ground: Ground, number: int, reco
         record_property(f"torture: kills {witness.look()}", 1)
         record_property("torture: kills in all", 1)
     records = witness.judge(patient.play(*patient.next_words))
-    record_property("torture: rounds", 1)
+    record_property(f"torture: rounds, {patient.in_flight} in flight", 1)
+    record_property("torture: sessions discarded", sum(record["kind"] == "session.discarded" for record in records))
     record_property("torture: requests without a reply", sum(record["kind"] == "orphan" for record in records))
     record_property("torture: replies on record", sum(record["kind"] == "llm.response" for record in records))
 
