@@ -35,7 +35,8 @@ def show(console: Console, rows: Sequence[Row]) -> None:
     """The table."""
     table = Table()
     for heading in ("what", "value", "reference", "ratio", "to reach", "reached"):
-        table.add_column(heading, justify="left" if heading == "what" else "right")
+        named = heading == "what"
+        table.add_column(heading, justify="left" if named else "right", no_wrap=named)
     for row in rows:
         table.add_row(*_cells(row))
     console.print(table)

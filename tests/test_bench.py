@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks import bars_at_size, in_flight, journal_cost, results, session_cost
+from benchmarks import bars_at_size, in_flight, journal_cost, kernel_sets, results, session_cost, step_broker, sweeping
 from benchmarks.__main__ import main
 from benchmarks.registry import FAMILIES
 from benchmarks.rows import Goal, Row, in_turn, percentile
@@ -37,6 +37,11 @@ def test_every_family_is_measured_and_written_down(
     monkeypatch.setattr(bars_at_size, "BARS", 3_000)
     monkeypatch.setattr(bars_at_size, "OUT", 1_440)
     monkeypatch.setattr(bars_at_size, "VIEWS", 5)
+    monkeypatch.setattr(kernel_sets, "BARS", 2_000)
+    monkeypatch.setattr(kernel_sets, "SETS", 3)
+    monkeypatch.setattr(step_broker, "BARS", 1_000)
+    monkeypatch.setattr(sweeping, "BARS", 2_000)
+    monkeypatch.setattr(sweeping, "TASKS", 40)
     output = tmp_path / "results.json"
     assert main(["--days", "1", "--rounds", "1", "--database", database_url, "--output", str(output)]) == 0
     said = capsys.readouterr()

@@ -62,8 +62,8 @@ class Crew:
 
     def _land(self, pipeline: Pipeline) -> None:
         """Waits for answers that are on their way, but not for long, and no longer after another signal."""
-        until, signals = self.monotonic() + GRACE_S, self.switch.signals
-        while pipeline.under_way and self.monotonic() < until and self.switch.signals == signals:
+        until, patience = self.monotonic() + GRACE_S, min(self.switch.signals, 1)  # two may have come at once
+        while pipeline.under_way and self.monotonic() < until and self.switch.signals <= patience:
             wait(list(pipeline.under_way), timeout=_LOOK_S)
         if pipeline.under_way:
             self.channel.abort(Dropped("the run is over"))

@@ -24,6 +24,7 @@ from troubled_run import DIGESTS, Run, failing_fsync
 from agents.llm import limits
 from backtesting.audit.verdict import prove
 from backtesting.core import authentic_backtest
+from backtesting.core.crew import GRACE_S
 from data.journal.examine import Verdict
 from data.model.errors import StoreUnavailable
 from data.model.market import MarketView
@@ -58,10 +59,10 @@ def test_a_signal_lets_no_call_leave_any_more(hangar: Hangar) -> None:
             stopped.append(time.monotonic())
             os.kill(os.getpid(), signal.SIGINT)
 
-    with serving((0.4, 0.6), hear=hear) as model:
+    with serving((1.5, 1.6), hear=hear) as model:
         flown = hangar.fly(model, MANY)
         require_stopped(flown, "stopped by SIGINT")
-        assert max(model.arrived) < stopped[0] + 0.35, "a call left after the stop"
+        assert max(model.arrived) < stopped[0] + 1.2, "a call left after the stop"
         held = kinds(flown)
         unsent = held["llm.request"] - model.requests
         assert held["llm.request"] - held["llm.response"] == unsent
@@ -74,24 +75,27 @@ def test_a_signal_lets_no_call_leave_any_more(hangar: Hangar) -> None:
     require_landed(again, hangar)
 
 
-def test_a_second_signal_cuts_the_calls_under_way(hangar: Hangar) -> None:
-    over = threading.Event()
+@pytest.mark.parametrize("between", [0.0, 0.3])
+def test_a_second_signal_cuts_the_calls_under_way(hangar: Hangar, between: float) -> None:
+    over, asked = threading.Event(), []
+
+    def ask_again() -> None:
+        asked.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def hear(number: int) -> None:
         if number == 25:
             os.kill(os.getpid(), signal.SIGINT)
-            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
+            threading.Timer(between, ask_again).start()
         if number > 15:
             over.wait(30)
 
     with serving(hear=hear) as model:
-        started = time.monotonic()
         flown = hangar.fly(model, MANY)
-        took = time.monotonic() - started
+        assert time.monotonic() < asked[0] + GRACE_S - 2
         model.hear = lambda _number: None
         over.set()
         require_stopped(flown, "stopped by SIG")
-        assert took < 9
         cut = [body for body in flown.of("llm.response") if body["fault"] is not None]
         assert cut
         assert all("cut short" in body["fault"]["detail"] for body in cut)
