@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import talib
 
+from agents.ta_lib import talib
 from data.model.canonical import Json
 from data.model.market import Bar
 

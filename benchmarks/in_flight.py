@@ -2,7 +2,7 @@
 
 The model is a local server that answers by the built-in rules after a fixed wait. The window of the first row is played
 once without any wait, one decision after the other, and must come to the same result digest; the sessions of the others
-are of daily bars and order nothing, so that no prediction fails.
+order nothing, so that no prediction fails.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 
 from backtesting.core.flags import SAMPLE_SYMBOL
-from benchmarks.place import Place
+from benchmarks.place import Place, shared
 from benchmarks.rows import Goal, Row
 from data.door import ROOT, SystemClock
 from data.model.instants import Interval
-from data.sources.ingest import ingest_sample
+from data.sources.ingest import ingest_bar_file, ingest_sample
 
 LATENCY_S = 1.0
 REPLIES = 4
@@ -37,7 +37,8 @@ SESSIONS_A_DAY = 200
 NO_LOT = "0.000000001"
 """A position size too small for any lot: its orders come to nothing."""
 _LOOK_S = 0.2
-_FIRST_DAY, _LAST_DAY = "2000-01-03", "2018-12-31"
+YEARS, LONG_SYMBOL = Path("data/crypto_spot/BTCUSDT_1h.csv.gz"), "BTC"
+_FIRST_HOURS, _FIRST_DAY = "2020-01-03", "2000-01-03"
 _PARTS = 4
 
 
@@ -79,22 +80,7 @@ def _in_flight(flown: Flown, serial: Flown) -> Row:
 def _sessions(place: Place, url: str) -> Iterator[Row]:
     sessions = SESSIONS_A_DAY * place.days
     place.tell(f"  {sessions} sessions, {MORE} in flight")
-    ingest_sample(place.store, clock=SystemClock())
-    bars = place.store.first_bars(
-        SAMPLE_SYMBOL, Interval.D1, date.fromisoformat(_FIRST_DAY), date.fromisoformat(_LAST_DAY)
-    )
-    *_, last = islice(bars, sessions)
-    words = (
-        "--symbol",
-        SAMPLE_SYMBOL,
-        "--interval",
-        "1d",
-        "--start_date",
-        _FIRST_DAY,
-        "--end_date",
-        f"{last.session_on}",
-    )
-    flown = _fly(place, url, MORE, *words, "--position_size", NO_LOT)
+    flown = _fly(place, url, MORE, *_long_window(place, sessions), "--position_size", NO_LOT)
     decisions, ideal = flown.summary["decisions"], MORE / (REPLIES * LATENCY_S)
     rate = decisions / flown.seconds
     yield Row(
@@ -103,6 +89,21 @@ def _sessions(place: Place, url: str) -> Iterator[Row]:
     first = max(flown.resident[: max(1, len(flown.resident) // _PARTS)])
     name = f"memory over {decisions} sessions, {MORE} in flight"
     yield Row(name, max(flown.resident), "MB", "over the first quarter of them", first, Goal(250))
+
+
+def _long_window(place: Place, sessions: int) -> tuple[str, ...]:
+    """About so many bars: hours of Bitcoin where there are years of them, else days of the sample."""
+    if shared(YEARS).is_file():
+        rename = {"BTCUSDT": LONG_SYMBOL}
+        ingest_bar_file(place.store, shared(YEARS), LONG_SYMBOL, Interval.H1, clock=SystemClock(), rename=rename)
+        symbol, interval, start = LONG_SYMBOL, Interval.H1, _FIRST_HOURS
+    else:
+        ingest_sample(place.store, clock=SystemClock())
+        symbol, interval, start = SAMPLE_SYMBOL, Interval.D1, _FIRST_DAY
+    bars = place.store.first_bars(symbol, interval, date.fromisoformat(start), date.max)
+    *_, last = islice(bars, sessions)
+    window = ("--start_date", start, "--end_date", f"{last.session_on}")
+    return ("--symbol", symbol, "--interval", interval.value, *window)
 
 
 def _window(place: Place) -> tuple[str, ...]:

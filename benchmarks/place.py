@@ -78,9 +78,9 @@ class Place:
     def long_run(self) -> Path:
         """One over four times as many bars, or as many as there are."""
         self.tell("making a long run")
-        last, days = self.settings.end_on, (self.settings.end_on - self.settings.start_on).days + 1
-        start = max(self.bars[0].session_on, last - timedelta(days=4 * days + days // 5))
-        return self._played("long", replace(self.settings, start_on=start))
+        start, days = self.bars[0].session_on, (self.settings.end_on - self.settings.start_on).days + 1
+        last = min(self.bars[-1].session_on, start + timedelta(days=4 * days + days // 5 - 1))
+        return self._played("long", replace(self.settings, start_on=start, end_on=last))
 
     def _played(self, name: str, settings: Settings) -> Path:
         job = Job(settings, {}, name, self.folder, time.monotonic, time.sleep, SystemClock())
@@ -107,19 +107,20 @@ def open_place(url: str | None, days: int, rounds: int, tell: Callable[[str], No
                 shutil.rmtree(places_for(folder / "postgres").home, ignore_errors=True)
 
 
-def _shared() -> Path:
-    return Path(os.environ.get("AGENTRADER_SHARED", ROOT.parent / "shared")) / BARS
+def shared(path: Path) -> Path:
+    """Where a file of real data would be."""
+    return Path(os.environ.get("AGENTRADER_SHARED", ROOT.parent / "shared")) / path
 
 
 def _window() -> tuple[str, str, str, int]:
     """Symbol, interval and first day; and how many days of daily bars stand for one of hourly ones."""
-    if _shared().is_file():
+    if shared(BARS).is_file():
         return "BTCUSDT", "1h", "2025-04-01", 1
     return SAMPLE_SYMBOL, "1d", SAMPLE_START, 18
 
 
 def _bring(store: Store) -> None:
-    if _shared().is_file():
-        ingest_bar_file(store, _shared(), "BTCUSDT", Interval.H1, clock=SystemClock())
+    if shared(BARS).is_file():
+        ingest_bar_file(store, shared(BARS), "BTCUSDT", Interval.H1, clock=SystemClock())
     else:
         ingest_sample(store, clock=SystemClock())

@@ -15,9 +15,9 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
-import talib
 from numpy.typing import NDArray
 
+from agents.ta_lib import talib
 from data.model.errors import UsageError
 
 Floats: TypeAlias = NDArray[np.float64]
