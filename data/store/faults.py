@@ -43,6 +43,8 @@ def mendable(error: psycopg2.Error, url: URL) -> AgentraderError | None:
     text = _line(error)
     if isinstance(error, errors.InsufficientPrivilege):
         return StoreUnavailable(f"the database {shown(url)} refuses: {text}. {_mending(error, text, url)}")
+    if isinstance(error, errors.LockNotAvailable):
+        return StoreUnavailable(f"another process is at work in the database {shown(url)}; try again when it has ended")
     if isinstance(error, REFUSED_VALUES):
         return DataError(f"the database cannot hold a value: {text}; nothing was stored")
     if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError | errors.ReadOnlySqlTransaction):

@@ -14,8 +14,10 @@ import house
 import pytest
 from made_rows import LONG_AFTER, bar, batch
 
+from data.model.errors import StoreUnavailable
 from data.model.instants import Interval
-from data.store.database import open_database
+from data.store import migrate
+from data.store.database import connect, open_database
 from data.store.store import Store
 
 ONE_BAR = """
@@ -62,3 +64,30 @@ def test_a_database_of_the_first_revision_is_carried_on(fresh: str) -> None:
         assert store.bars_as_of("MADE", Interval.H1, LONG_AFTER, 9) == (bar(0),)
         store.add_bars(batch(), [bar(0, 200), bar(1)])
         assert closes(store) == [200, 100]
+
+
+def test_the_newest_revision_is_alembics(fresh: str) -> None:
+    alembic(fresh, "upgrade", "head")
+    assert databases.run(fresh, "SELECT version_num FROM market.alembic_version") == [(migrate.NEWEST,)]
+
+
+def test_an_open_database_that_is_up_to_date_asks_alembic_nothing(fresh: str) -> None:
+    with opened(fresh):
+        pass
+    code = "import sys; from pathlib import Path; from data.store.database import open_database\n"
+    code += "with open_database(sys.argv[1], Path('/nonexistent')): print('alembic' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, fresh], cwd=house.ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
+
+
+def test_whoever_holds_the_tables_is_not_waited_for_for_ever(fresh: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    alembic(fresh, "upgrade", "m0001")
+    monkeypatch.setattr(migrate, "PATIENCE", "200ms")
+    with connect(fresh, Path("/nonexistent")) as database, database.engine.begin() as connection:
+        connection.exec_driver_sql("SELECT count(*) FROM market.bars").scalar_one()
+        with pytest.raises(StoreUnavailable, match=r"another process is at work in the database .*; try again when"):
+            migrate.migrate(database.engine)
+    with opened(fresh) as store:
+        assert store.windows() == ()
