@@ -1,0 +1,79 @@
+"""Lists and shows runs.
+
+python -m scripts.runs list                      every run, the newest first
+python -m scripts.runs show RUN                  one run, checked as scripts.verify does
+
+RUN is a run's id or its folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from data.door import ROOT, enter, flags
+
+EXIT = "exit codes: 0 good; 1 a check failed; 2 wrong use; 3 the run is incomplete"
+AS_WRITTEN = argparse.RawDescriptionHelpFormatter
+_Ways = argparse._SubParsersAction  # noqa: SLF001 (argparse names the type of add_subparsers nowhere else)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; the value is its exit code."""
+    options = build_parser().parse_args(flags(sys.argv[1:] if argv is None else argv))
+    return enter(lambda: _run(options))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.runs",
+        description=__doc__,
+        epilog=EXIT,
+        formatter_class=AS_WRITTEN,
+        allow_abbrev=False,
+    )
+    ways = parser.add_subparsers(dest="way", required=True, metavar="list|show")
+    _add_list(ways)
+    _add_show(ways)
+    return parser
+
+
+def _add_list(ways: _Ways[argparse.ArgumentParser]) -> None:
+    way = _way(
+        ways, "list", "every run: status, window, model, return with its interval, costs, digest", "list --last 5"
+    )
+    way.add_argument("--last", type=int, metavar="N", help="only the N that began last")
+    way.add_argument(
+        "--verify", action="store_true", help="check each as scripts.verify does, not only with a fast look"
+    )
+
+
+def _add_show(ways: _Ways[argparse.ArgumentParser]) -> None:
+    way = _way(
+        ways, "show", "one run: what it was asked, what came of it, and whether that is proved", "show 20250401-…"
+    )
+    way.add_argument("run", metavar="RUN", help="a run's id or its folder")
+    way.add_argument("--fast", action="store_true", help="a fast look only: nothing is derived again")
+
+
+def _way(ways: _Ways[argparse.ArgumentParser], name: str, about: str, example: str) -> argparse.ArgumentParser:
+    epilog = f"example: python -m scripts.runs {example}\n\n{EXIT}"
+    way = ways.add_parser(
+        name, help=about, description=about, epilog=epilog, formatter_class=AS_WRITTEN, allow_abbrev=False
+    )
+    way.add_argument("--runs", type=Path, default=ROOT / "data/runs", metavar="DIR", help="default data/runs")
+    way.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
+    return way
+
+
+def _run(options: argparse.Namespace) -> int:
+    # Heavy imports wait until the flags are known to be good: --help and a typo answer at once.
+    from scripts.runs_work import WAYS  # noqa: PLC0415
+
+    return WAYS[options.way](options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""The work behind `scripts.runs`: reads folders, and says what it found to people or to programs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from rich.console import Console
+
+from backtesting.audit.cards import Card, card, folders
+from backtesting.audit.verdict import Proof, prove
+from backtesting.core.display import counting
+from backtesting.core.environment import changed_files
+from data.door import run_folder
+from data.journal.following import is_held
+from data.model.errors import DataError, UsageError
+from scripts.runs_cards import for_programs, shown, table
+
+
+def list_runs(options: argparse.Namespace) -> int:
+    """The exit code is 1 if a check failed."""
+    if options.last is not None and options.last < 1:
+        raise UsageError("--last must be 1 or more")
+    found = list(folders(options.runs))
+    cards = sorted(
+        _cards(found), key=lambda each: (each.begun_at is not None, each.begun_at, each.run_id), reverse=True
+    )
+    cards = cards[: options.last]
+    proofs = {each.folder: _proof(each) for each in cards} if options.verify else {}
+    if options.json:
+        say({"runs": [for_programs(each, proofs.get(each.folder)) for each in cards]})
+    else:
+        print("\n".join(table(cards, proofs)) if cards else f"no runs in {options.runs}")
+    return int(any(proof is not None and proof.exit_code == 1 for proof in proofs.values()))
+
+
+def show_run(options: argparse.Namespace) -> int:
+    """The exit code is 1 if a check failed."""
+    folder = run_folder(options.run, options.runs)
+    found = card(folder)
+    proof = None if options.fast else _proof(found)
+    if options.json:
+        say(for_programs(found, proof))
+    else:
+        print("\n".join(shown(found, proof)))
+    return int(proof is not None and proof.exit_code == 1)
+
+
+def _cards(found: list[Path]) -> Iterable[Card]:
+    with counting(Console(stderr=True), "reading runs") as watch:
+        for done, folder in enumerate(found):
+            watch(done, len(found))
+            yield card(folder)
+
+
+def _proof(found: Card) -> Proof | None:
+    """None for a run that somebody is at work on, and for what is no run."""
+    if is_held(found.folder):
+        return None
+    try:
+        with counting(Console(stderr=True), "verifying") as watch:
+            return prove(found.folder, changed_files=changed_files, watch=watch)
+    except DataError:
+        return None
+
+
+def say(found: Mapping[str, object]) -> None:
+    """One JSON object on standard output."""
+    print(json.dumps(found))
+
+
+WAYS: Mapping[str, Callable[[argparse.Namespace], int]] = {"list": list_runs, "show": show_run}
