@@ -1,7 +1,8 @@
-"""Lists and shows runs.
+"""Lists and shows runs, and watches one that goes on.
 
 python -m scripts.runs list                      every run, the newest first
 python -m scripts.runs show RUN                  one run, checked as scripts.verify does
+python -m scripts.runs watch RUN                 the live display of a run that another process plays
 
 RUN is a run's id or its folder.
 """
@@ -34,9 +35,10 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=AS_WRITTEN,
         allow_abbrev=False,
     )
-    ways = parser.add_subparsers(dest="way", required=True, metavar="list|show")
+    ways = parser.add_subparsers(dest="way", required=True, metavar="list|show|watch")
     _add_list(ways)
     _add_show(ways)
+    _add_watch(ways)
     return parser
 
 
@@ -56,6 +58,13 @@ def _add_show(ways: _Ways[argparse.ArgumentParser]) -> None:
     )
     way.add_argument("run", metavar="RUN", help="a run's id or its folder")
     way.add_argument("--fast", action="store_true", help="a fast look only: nothing is derived again")
+
+
+def _add_watch(ways: _Ways[argparse.ArgumentParser]) -> None:
+    about = "the live display of a run that another process plays, until it is over; Ctrl-C ends the watching alone"
+    way = _way(ways, "watch", about, "watch --wait 60")
+    way.add_argument("run", nargs="?", metavar="RUN", help="a run's id or its folder; default the run that began last")
+    way.add_argument("--wait", type=float, default=0.0, metavar="S", help="seconds to wait for a run that is to begin")
 
 
 def _way(ways: _Ways[argparse.ArgumentParser], name: str, about: str, example: str) -> argparse.ArgumentParser:

@@ -17,6 +17,7 @@ from data.door import run_folder
 from data.journal.following import is_held
 from data.model.errors import DataError, UsageError
 from scripts.runs_cards import for_programs, shown, table
+from scripts.runs_watch import watch_run
 
 
 def list_runs(options: argparse.Namespace) -> int:
@@ -71,4 +72,4 @@ def say(found: Mapping[str, object]) -> None:
     print(json.dumps(found))
 
 
-WAYS: Mapping[str, Callable[[argparse.Namespace], int]] = {"list": list_runs, "show": show_run}
+WAYS: Mapping[str, Callable[[argparse.Namespace], int]] = {"list": list_runs, "show": show_run, "watch": watch_run}

@@ -47,7 +47,7 @@ class Decided(NamedTuple):
 class Standing:
     """A run at one moment. `status` is None while it has no end on record; `cost_usd` None where a price is unknown.
 
-    `is_over` says that nothing of it is to come: a complete run's files are made, and their digests on record.
+    `is_over` says that nothing of it is to come: its files are made, and their digests on record.
     """
 
     run_id: str
@@ -137,7 +137,7 @@ class Course:
             resumed=self._resumed,
             status=status,
             reason=None if end.get("reason") is None else str(end["reason"]),
-            is_over=status is not None and (self._rendered or status != COMPLETE),
+            is_over=self._rendered,
         )
 
     def _take(self, record: Record) -> None:

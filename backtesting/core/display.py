@@ -1,6 +1,7 @@
 """What people see while a run goes on: bar and date, equity, last decision, cost so far, time left.
 
-Everything goes to standard error. Not a terminal: a line at the start, one at the end, nothing between.
+Whoever plays the run sees the same as whoever watches it from another process. Everything goes to standard error. Not a
+terminal: a line at the start, one at the end, nothing between.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from backtesting.audit.standing import Standing
 from backtesting.core.loop import Tape
 from backtesting.core.outcome import Summary
 from backtesting.core.timeline import Step
+from data.model.escape import escape_line
 from data.model.instants import show
 
 Advance = Callable[[Step, Tape], None]
@@ -24,20 +27,44 @@ Advance = Callable[[Step, Tape], None]
 @contextmanager
 def progress(console: Console, total: int, spent: Callable[[], Decimal | None]) -> Iterator[Advance]:
     """A live line; the value is to be called after each step."""
+    with _live(console, 0, total) as update:
+
+        def advance(step: Step, tape: Tape) -> None:
+            last = tape.decisions[-1] if tape.decisions else None
+            said = None if last is None else (last.action or last.status).value
+            opened = next(iter(step.bars.values())).open_time
+            equity = tape.equity[-1].equity if tape.equity else None
+            update(tape.bars, show(opened), _state(equity, said, spent()))
+
+        yield advance
+
+
+@contextmanager
+def watching(console: Console, begun: Standing) -> Iterator[Callable[[Standing], None]]:
+    """The same line for a run that another process plays, from where it stands now."""
+    with _live(console, begun.bars, begun.of_bars) as update:
+
+        def look(now: Standing) -> None:
+            if now.last is not None:
+                update(now.bars, show(now.last.opened), _state(now.last.equity, now.said, now.cost_usd))
+
+        look(begun)
+        yield look
+
+
+@contextmanager
+def _live(console: Console, done: int, total: int) -> Iterator[Callable[[int, str, str], None]]:
+    """The value takes how many bars are done, the bar, and the state."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[state]}"),
+        TextColumn("{task.fields[state]}", markup=False),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as live:
-        task = live.add_task("starting", total=total, state="")
-
-        def advance(step: Step, tape: Tape) -> None:
-            live.update(task, advance=1, description=_when(step), state=_state(tape, spent()))
-
-        yield advance
+        task = live.add_task("starting", total=total, completed=done, state="")
+        yield lambda now, when, state: live.update(task, completed=now, description=when, state=state)
 
 
 @contextmanager
@@ -55,18 +82,14 @@ def show_summary(console: Console, summary: Summary) -> None:
         console.print(f"[bold]{name:<15}[/bold] {escape(value)}", soft_wrap=True, highlight=False)
     for warning in summary.warnings:
         console.print(f"[yellow]warning:[/yellow] {escape(warning)}", soft_wrap=True, highlight=False)
+    if not console.is_terminal:
+        console.print(_last_line(summary), markup=False, soft_wrap=True, highlight=False)
 
 
-def _when(step: Step) -> str:
-    return show(next(iter(step.bars.values())).open_time)
-
-
-def _state(tape: Tape, cost: Decimal | None) -> str:
-    last = tape.decisions[-1] if tape.decisions else None
-    said = "-" if last is None else (last.action or last.status).value
-    equity = f"{tape.equity[-1].equity:,.2f}" if tape.equity else "-"
+def _state(equity: Decimal | None, said: str | None, cost: Decimal | None) -> str:
+    held = "-" if equity is None else f"{equity:,.2f}"
     price = "cost unknown" if cost is None else f"${cost:.4f}"
-    return f"equity {equity}  {said}  {price}"
+    return f"equity {held}  {'-' if said is None else escape_line(said)}  {price}"
 
 
 def _rows(summary: Summary) -> Iterator[tuple[str, str]]:
@@ -98,6 +121,12 @@ def _rows(summary: Summary) -> Iterator[tuple[str, str]]:
         yield "report", summary.report
     if summary.communications_log:
         yield "communications", summary.communications_log
+
+
+def _last_line(summary: Summary) -> str:
+    """For those who only read the end of a log."""
+    came = f"return {_percent(summary.total_return)}, {_usd(summary.cost_usd)}"
+    return f"run {summary.run_id} is over: {summary.status}, {summary.decisions} decisions, {came}"
 
 
 def _failures(summary: Summary) -> str:

@@ -130,6 +130,10 @@ class Job:
             stack.callback(patch_all(podium, run=self.run_id))
             store.begin_run(self.run_id, to_json(prepared.question), str(self.folder), self.clock.now())
             console.print(self._opening(prepared, panel, run), markup=False, soft_wrap=True)
+            if not console.is_terminal:
+                console.print(
+                    f"watch it with: python -m scripts.runs watch {self.folder}", markup=False, soft_wrap=True
+                )
             if begun is None:
                 self._stamp(run, Moment.BEGIN, console)
             market = market_in(store, prepared.question)
