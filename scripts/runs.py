@@ -2,6 +2,7 @@
 
 python -m scripts.runs list                      every run, the newest first
 python -m scripts.runs show RUN                  one run, checked as scripts.verify does
+python -m scripts.runs show RUN --bar T          everything behind one decision
 python -m scripts.runs watch RUN                 the live display of a run that another process plays
 
 RUN is a run's id or its folder.
@@ -53,11 +54,12 @@ def _add_list(ways: _Ways[argparse.ArgumentParser]) -> None:
 
 
 def _add_show(ways: _Ways[argparse.ArgumentParser]) -> None:
-    way = _way(
-        ways, "show", "one run: what it was asked, what came of it, and whether that is proved", "show 20250401-…"
-    )
+    about = "one run: what it was asked, what came of it, and whether that is proved; or all that is behind a decision"
+    way = _way(ways, "show", about, "show RUN --bar 2025-04-03T12:00")
     way.add_argument("run", metavar="RUN", help="a run's id or its folder")
     way.add_argument("--fast", action="store_true", help="a fast look only: nothing is derived again")
+    way.add_argument("--bar", metavar="T", help="one decision: its bar's open time in UTC, or its number")
+    way.add_argument("--prompts", action="store_true", help="with --bar: the agents' standing instructions, too")
 
 
 def _add_watch(ways: _Ways[argparse.ArgumentParser]) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 
+from backtesting.audit.background import behind
 from backtesting.audit.cards import Card, card, folders
 from backtesting.audit.verdict import Proof, prove
 from backtesting.core.display import counting
@@ -16,6 +18,7 @@ from backtesting.core.environment import changed_files
 from data.door import run_folder
 from data.journal.following import is_held
 from data.model.errors import DataError, UsageError
+from scripts import runs_decision
 from scripts.runs_cards import for_programs, shown, table
 from scripts.runs_watch import watch_run
 
@@ -40,6 +43,10 @@ def list_runs(options: argparse.Namespace) -> int:
 def show_run(options: argparse.Namespace) -> int:
     """The exit code is 1 if a check failed."""
     folder = run_folder(options.run, options.runs)
+    if options.bar is not None:
+        return _show_decision(folder, options)
+    if options.prompts:
+        raise UsageError("--prompts goes with --bar: say which decision's")
     found = card(folder)
     proof = None if options.fast else _proof(found)
     if options.json:
@@ -47,6 +54,28 @@ def show_run(options: argparse.Namespace) -> int:
     else:
         print("\n".join(shown(found, proof)))
     return int(proof is not None and proof.exit_code == 1)
+
+
+def _show_decision(folder: Path, options: argparse.Namespace) -> int:
+    found = behind(folder, _when(options.bar))
+    if options.json:
+        say({"decisions": [runs_decision.for_programs(each) for each in found]})
+        return 0
+    for each in found:
+        print("\n".join(runs_decision.shown(each, prompts=options.prompts)))
+    return 0
+
+
+def _when(text: str) -> datetime | int:
+    if text.isascii() and text.isdigit() and len(text) < 8:
+        return int(text)
+    try:
+        at = datetime.fromisoformat(text.removesuffix(" UTC"))
+    except ValueError:
+        raise UsageError(
+            f"--bar {text!r} is no instant; write it as 2025-04-03 or 2025-04-03T12:00, or give the decision's number"
+        ) from None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 def _cards(found: list[Path]) -> Iterable[Card]:

@@ -121,14 +121,14 @@ class Course:
         begin, end = self._begin, self._end or {}
         status = None if self._end is None else str(end.get("status"))
         return Standing(
-            run_id=str(begin["run_id"]),
+            run_id=str(begin.get("run_id")),
             question=self._question,
-            model=str(begin["model_note"]).removeprefix("model: "),
+            model=str(begin.get("model_note")).removeprefix("model: "),
             trial=self._trial,
             bars=len(self._bars),
-            of_bars=parse(int, begin["bars_in_window"]),
+            of_bars=parse(int, begin.get("bars_in_window") or 0),
             decisions=len(self._decisions),
-            of_decisions=parse(int, begin["decisions_in_window"]),
+            of_decisions=parse(int, begin.get("decisions_in_window") or 0),
             failed=sum(decided.said == "FAILED" for decided in self._decisions),
             last=self._equity[-1] if self._equity else None,
             said=self._decisions[-1].said if self._decisions else None,
