@@ -1,9 +1,10 @@
-"""Lists and shows runs, and watches one that goes on.
+"""Lists, shows and compares runs, and watches one that goes on.
 
 python -m scripts.runs list                      every run, the newest first
 python -m scripts.runs show RUN                  one run, checked as scripts.verify does
 python -m scripts.runs show RUN --bar T          everything behind one decision
 python -m scripts.runs watch RUN                 the live display of a run that another process plays
+python -m scripts.runs compare RUN OTHER         on the same bars: returns, decisions, what was said, cost, time
 
 RUN is a run's id or its folder.
 """
@@ -36,10 +37,11 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=AS_WRITTEN,
         allow_abbrev=False,
     )
-    ways = parser.add_subparsers(dest="way", required=True, metavar="list|show|watch")
+    ways = parser.add_subparsers(dest="way", required=True, metavar="list|show|watch|compare")
     _add_list(ways)
     _add_show(ways)
     _add_watch(ways)
+    _add_compare(ways)
     return parser
 
 
@@ -67,6 +69,13 @@ def _add_watch(ways: _Ways[argparse.ArgumentParser]) -> None:
     way = _way(ways, "watch", about, "watch --wait 60")
     way.add_argument("run", nargs="?", metavar="RUN", help="a run's id or its folder; default the run that began last")
     way.add_argument("--wait", type=float, default=0.0, metavar="S", help="seconds to wait for a run that is to begin")
+
+
+def _add_compare(ways: _Ways[argparse.ArgumentParser]) -> None:
+    about = "the first run beside each of the others, on the same bars: returns, decisions, what was said, cost, time"
+    way = _way(ways, "compare", about, "compare RUN OTHER --show 50")
+    way.add_argument("run", nargs="+", metavar="RUN", help="two runs or more: ids or folders")
+    way.add_argument("--show", type=int, default=10, metavar="N", help="decisions that differ to tell of; default 10")
 
 
 def _way(ways: _Ways[argparse.ArgumentParser], name: str, about: str, example: str) -> argparse.ArgumentParser:

@@ -20,6 +20,7 @@ from data.journal.following import is_held
 from data.model.errors import DataError, UsageError
 from scripts import runs_decision
 from scripts.runs_cards import for_programs, shown, table
+from scripts.runs_compare import compare_runs
 from scripts.runs_watch import watch_run
 
 
@@ -101,4 +102,9 @@ def say(found: Mapping[str, object]) -> None:
     print(json.dumps(found))
 
 
-WAYS: Mapping[str, Callable[[argparse.Namespace], int]] = {"list": list_runs, "show": show_run, "watch": watch_run}
+WAYS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "list": list_runs,
+    "show": show_run,
+    "watch": watch_run,
+    "compare": compare_runs,
+}

@@ -44,9 +44,9 @@ def significance(
     """Percentile intervals of `resamples` draws; equal for an equal seed. None for too few or constant returns."""
     if returns.size < FEWEST or sharpe(returns, periods_per_year) is None:
         return None
-    from arch.bootstrap import StationaryBootstrap, optimal_block_length  # noqa: PLC0415 (a second to load)
+    from arch.bootstrap import StationaryBootstrap  # noqa: PLC0415 (a second to load)
 
-    block = float(np.clip(optimal_block_length(returns)["stationary"].iloc[0], 1.0, returns.size / 2))
+    block = _block_bars(returns)
     draws = StationaryBootstrap(block, returns, seed=np.random.default_rng(seed))
 
     def both(drawn: Series) -> Series:
@@ -61,6 +61,34 @@ def significance(
         block_bars=block,
         resamples=resamples,
     )
+
+
+def difference(first: Series, second: Series, *, seed: int, resamples: int = 1000, level: float = 0.95) -> Range | None:
+    """How much more the second made than the first over the same bars: total returns, in fractions, with an interval.
+
+    A draw takes the same blocks of bars from both, so what moved both alike cancels out; the blocks' mean length is
+    what the bars' differences ask for. None for too few bars. Raises ValueError for series of different length.
+    """
+    if first.size != second.size:
+        raise ValueError(f"{first.size} bars cannot be paired with {second.size}")
+    if first.size < FEWEST:
+        return None
+    value, apart = _total(second) - _total(first), second - first
+    if not np.any(apart):
+        return Range(0.0, 0.0, 0.0, level)
+    from arch.bootstrap import StationaryBootstrap  # noqa: PLC0415 (a second to load)
+
+    block = _block_bars(apart) if np.ptp(apart) else 1.0
+    draws = StationaryBootstrap(block, first, second, seed=np.random.default_rng(seed))
+    drawn = draws.apply(lambda one, other: np.array([_total(other) - _total(one)]), resamples)
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return Range(value, float(low), float(high), level)
+
+
+def _block_bars(returns: Series) -> float:
+    from arch.bootstrap import optimal_block_length  # noqa: PLC0415 (a second to load)
+
+    return float(np.clip(optimal_block_length(returns)["stationary"].iloc[0], 1.0, returns.size / 2))
 
 
 def _total(returns: Series) -> float:
