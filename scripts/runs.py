@@ -1,10 +1,11 @@
-"""Lists, shows and compares runs, and watches one that goes on.
+"""Lists, shows, compares and exports runs, and watches one that goes on.
 
 python -m scripts.runs list                      every run, the newest first
 python -m scripts.runs show RUN                  one run, checked as scripts.verify does
 python -m scripts.runs show RUN --bar T          everything behind one decision
 python -m scripts.runs watch RUN                 the live display of a run that another process plays
 python -m scripts.runs compare RUN OTHER         on the same bars: returns, decisions, what was said, cost, time
+python -m scripts.runs export RUN                as tables, in CSV, Parquet or JSON
 
 RUN is a run's id or its folder.
 """
@@ -37,11 +38,12 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=AS_WRITTEN,
         allow_abbrev=False,
     )
-    ways = parser.add_subparsers(dest="way", required=True, metavar="list|show|watch|compare")
+    ways = parser.add_subparsers(dest="way", required=True, metavar="list|show|watch|compare|export")
     _add_list(ways)
     _add_show(ways)
     _add_watch(ways)
     _add_compare(ways)
+    _add_export(ways)
     return parser
 
 
@@ -76,6 +78,14 @@ def _add_compare(ways: _Ways[argparse.ArgumentParser]) -> None:
     way = _way(ways, "compare", about, "compare RUN OTHER --show 50")
     way.add_argument("run", nargs="+", metavar="RUN", help="two runs or more: ids or folders")
     way.add_argument("--show", type=int, default=10, metavar="N", help="decisions that differ to tell of; default 10")
+
+
+def _add_export(ways: _Ways[argparse.ArgumentParser]) -> None:
+    about = "a run as tables: decisions, opinions, replies, fills, trades, equity, positions; a file each"
+    way = _way(ways, "export", about, "export RUN --format parquet --output tables")
+    way.add_argument("run", metavar="RUN", help="a run's id or its folder")
+    way.add_argument("--format", choices=("csv", "parquet", "json"), default="csv", help="default csv")
+    way.add_argument("--output", type=Path, metavar="DIR", help="where to write; default export-RUN in this folder")
 
 
 def _way(ways: _Ways[argparse.ArgumentParser], name: str, about: str, example: str) -> argparse.ArgumentParser:

@@ -21,6 +21,7 @@ from data.model.errors import DataError, UsageError
 from scripts import runs_decision
 from scripts.runs_cards import for_programs, shown, table
 from scripts.runs_compare import compare_runs
+from scripts.runs_export import export_run
 from scripts.runs_watch import watch_run
 
 
@@ -107,4 +108,5 @@ WAYS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "show": show_run,
     "watch": watch_run,
     "compare": compare_runs,
+    "export": export_run,
 }

@@ -20,7 +20,7 @@ from data.model.escape import csv_cell
 from data.model.instants import iso
 from data.model.trading import Order
 
-Cell = str | int | Decimal | datetime | None
+Cell = str | int | float | Decimal | datetime | None
 
 DECISION_COLUMNS = (
     "number", "symbol", "bar_open_time", "as_of", "price", "status", "action", "confidence", "size", "stop_loss",
@@ -38,17 +38,17 @@ EQUITY_COLUMNS = (
 
 def decisions_csv(story: Story) -> str:
     """A row a session; one that the run ended inside has the status UNFINISHED."""
-    return _csv(DECISION_COLUMNS, (_decision(session) for session in story.sessions))
+    return csv_text(DECISION_COLUMNS, (_decision(session) for session in story.sessions))
 
 
 def trades_csv(story: Story) -> str:
     """A row a closed round trip."""
-    return _csv(TRADE_COLUMNS, _trades(story))
+    return csv_text(TRADE_COLUMNS, _trades(story))
 
 
 def equity_csv(story: Story) -> str:
     """A row a bar."""
-    return _csv(EQUITY_COLUMNS, (_equity(point) for point in story.equity))
+    return csv_text(EQUITY_COLUMNS, (_equity(point) for point in story.equity))
 
 
 def order_text(order: Order) -> str:
@@ -113,7 +113,8 @@ def _by_symbol(pairs: Iterable[tuple[str, Decimal]]) -> str:
     return " ".join(f"{symbol}={decimal_text(value)}" for symbol, value in pairs)
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
+    """A header and a line a row; text is escaped so that a spreadsheet computes none of it."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)
