@@ -94,11 +94,15 @@ def read_arguments(argv: Sequence[str], environ: Mapping[str, str], recall: Reca
         )
     if before is None:
         return _settings(options, environ)
-    return _agreeing(parser, words, options, before)
+    return _agreeing(parser, words, options, before, environ)
 
 
 def _agreeing(
-    parser: argparse.ArgumentParser, words: Sequence[str], options: argparse.Namespace, before: Mapping[str, Json]
+    parser: argparse.ArgumentParser,
+    words: Sequence[str],
+    options: argparse.Namespace,
+    before: Mapping[str, Json],
+    environ: Mapping[str, str],
 ) -> Settings:
     """The recorded flags under those given now. Raises UsageError for one that would change the question."""
     recorded = argparse.Namespace(**{**vars(options), **before})
@@ -109,7 +113,7 @@ def _agreeing(
         if value is not _UNSAID and not (name in _LISTS and value is None)
     }
     was = _settings(recorded, {})
-    now = _settings(argparse.Namespace(**{**vars(recorded), **given, "resume": options.resume}), {})
+    now = _settings(argparse.Namespace(**{**vars(recorded), **given, "resume": options.resume}), environ)
     for name in _QUESTION:
         if getattr(was, name) != getattr(now, name):
             flag = name.removesuffix("s") if name in ("symbols", "agent_models") else name.replace("_on", "_date")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +48,13 @@ def test_settings_come_from_flags_then_the_environment() -> None:
     assert read_arguments(RULES, environ).model == "rules"
     assert read_arguments(RULES, environ).database_url == "postgresql://db/one"
     assert read_arguments([*RULES, "--database", "postgresql://db/two"], environ).database_url == "postgresql://db/two"
+
+
+def test_a_resumed_run_finds_the_database_that_the_environment_names(tmp_path: Path) -> None:
+    begun = read_arguments([*RULES, "--decide_every", "2"], {}).invocation
+    environ = {"DATABASE_URL": "postgresql://db/one", "AGENTRADER_MODEL": "openai/gpt-4o"}
+    again = read_arguments(["--resume", str(tmp_path)], environ, lambda _folder: begun)
+    assert (again.database_url, again.model, again.decide_every) == ("postgresql://db/one", "rules", 2)
 
 
 @pytest.mark.parametrize(
