@@ -11,7 +11,7 @@ from agents.brief import Brief
 from agents.group_chat import Discussion, Table, discuss
 from agents.llm.channel import Channel
 from agents.llm.models import ModelSpec, api_key, resolve_model
-from agents.llm.prices import PriceList, Tokens
+from agents.llm.prices import Price, PriceList, Tokens
 from agents.prompt_files import Prompt
 from agents.roster import Seat
 from data.model.decisions import Abstention, Decision, Opinion, Role
@@ -48,20 +48,30 @@ def choose_models(
     model: str, per_agent: Mapping[str, str], base_url: str | None, environ: Mapping[str, str]
 ) -> tuple[dict[Role, ModelSpec], dict[ModelSpec, str]]:
     """Who answers in each seat, and with which key. Raises UsageError for an unknown seat or model, or no key."""
+    models = name_models(model, per_agent, base_url)
+    return models, {spec: api_key(spec, environ) for spec in models.values()}
+
+
+def name_models(model: str, per_agent: Mapping[str, str], base_url: str | None) -> dict[Role, ModelSpec]:
+    """Who answers in each seat. Raises UsageError for an unknown seat or model."""
     unknown = set(per_agent) - {role.value for role in Role}
     if unknown:
         seats = ", ".join(role.value for role in Role)
         raise UsageError(f"--agent_model {sorted(unknown)[0]}: the agents are {seats}")
-    models = {role: resolve_model(per_agent.get(role.value, model), base_url) for role in Role}
-    return models, {spec: api_key(spec, environ) for spec in models.values()}
+    return {role: resolve_model(per_agent.get(role.value, model), base_url) for role in Role}
 
 
-def require_prices(models: Iterable[ModelSpec], budget_usd: Decimal | None, at: datetime) -> None:
+def require_prices(
+    models: Iterable[ModelSpec], budget_usd: Decimal | None, at: datetime, own: Mapping[str, Price] | None = None
+) -> None:
     """A budget is kept only where every price is known. Raises UsageError naming the model."""
-    prices = PriceList()
+    prices = PriceList(own)
     for spec in models if budget_usd is not None else ():
         if prices.cost(spec, Tokens(0, 0), at) is None:
-            raise UsageError(f"the price of {spec.shown} is not known, so --budget_usd cannot be kept; leave it out")
+            raise UsageError(
+                f"the price of {spec.shown} is not known, so --budget_usd cannot be kept; "
+                f"say it in dollars a million tokens, in and out: --price {spec.shown}=IN,OUT"
+            )
 
 
 def look_into(store: Store, question: Question) -> Look:

@@ -1,7 +1,9 @@
 """Counts calls, tokens and dollars, and keeps a budget: what the next call may cost is set aside before it is sent.
 
-Safe for several threads. Limit: a model that writes more than it ever did before can overdraw the budget by that one
-call, because no server is told a token limit.
+At first that is a token for each byte of the request, and a long answer; once there are answers, somewhat more than the
+dearest of them took, so that a run stops within about a call of its budget. Safe for several threads. Limit: a model
+that suddenly writes half as much again as it ever did can overdraw the budget by that one call, because no server is
+told a token limit.
 """
 
 from __future__ import annotations
@@ -9,11 +11,15 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from math import ceil
 
 from agents.llm.prices import Tokens
 from data.model.errors import BudgetExhausted
 
 _OUTPUT_TOKENS = 4096
+_ANSWERS = 16
+"""So many answers say what the next ones may take: four decisions, so each agent's."""
+_LONGER, _DENSER = 1.5, 1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +47,22 @@ class Meter:
         self._totals = so_far or Totals()
         self._spent = Decimal(0)
         self._reserved = Decimal(0)
-        self._longest_output = _OUTPUT_TOKENS
+        self._answers = self._longest = 0
+        self._densest = 0.0
 
     @property
     def longest_output(self) -> int:
-        """Tokens to expect of an answer at most: the longest one so far, 4096 before."""
-        return self._longest_output
+        """Tokens to expect of an answer at most: 4096 or the longest one; later half as much again as that."""
+        if self._answers < _ANSWERS:
+            return max(_OUTPUT_TOKENS, self._longest)
+        return ceil(self._longest * _LONGER)
+
+    def most(self, request_bytes: int) -> Tokens:
+        """What a request of that size may take at most, as far as anybody can say."""
+        with self._lock:
+            learned = self._answers >= _ANSWERS and self._densest > 0
+            dense = ceil(request_bytes * self._densest * _DENSER) if learned else request_bytes
+            return Tokens(min(request_bytes, dense), self.longest_output)
 
     @property
     def totals(self) -> Totals:
@@ -79,13 +95,16 @@ class Meter:
             totals = self._totals
             self._totals = replace(totals, calls=totals.calls - (not again), retries=totals.retries - again)
 
-    def settle(self, worst: Decimal, tokens: Tokens | None, cost: Decimal | None) -> None:
+    def settle(self, worst: Decimal, tokens: Tokens | None, cost: Decimal | None, request_bytes: int = 0) -> None:
         """An answer came. Without a known cost the reservation counts as spent."""
         with self._lock:
             self._reserved -= worst
             self._spent += worst if cost is None else cost
             totals, counted = self._totals, tokens or Tokens(0, 0)
-            self._longest_output = max(self._longest_output, counted.output)
+            self._answers += tokens is not None
+            self._longest = max(self._longest, counted.output)
+            if request_bytes:
+                self._densest = max(self._densest, counted.input / request_bytes)
             self._totals = replace(
                 totals,
                 input_tokens=totals.input_tokens + counted.input,

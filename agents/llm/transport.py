@@ -63,12 +63,15 @@ class Desk:
     timeout_s: float
 
     def worst_usd(self, spec: ModelSpec, request_bytes: int) -> Decimal:
-        """The most a request may cost: a token is a byte at least. 0 without a budget. Raises UsageError."""
+        """The most a request may cost. 0 without a budget. Raises UsageError."""
         if self.meter.budget_usd is None:
             return Decimal(0)
-        worst = self.prices.cost(spec, Tokens(request_bytes, self.meter.longest_output), self.clock.now())
+        worst = self.prices.cost(spec, self.meter.most(request_bytes), self.clock.now())
         if worst is None:
-            raise UsageError(f"the price of {spec.shown} is not known, so --budget_usd cannot be kept with it")
+            raise UsageError(
+                f"the price of {spec.shown} is not known, so --budget_usd cannot be kept; "
+                f"say it with --price {spec.shown}=IN,OUT"
+            )
         return worst
 
 
@@ -199,7 +202,7 @@ class RecordingTransport(httpx.BaseTransport):
         if read is not None:
             tokens = read.tokens or (Tokens(0, 0) if desk.prices.is_free(spec) else None)
             cost = None if tokens is None else desk.prices.cost(spec, tokens, desk.clock.now(), read.model)
-            desk.meter.settle(worst, read.tokens, cost)
+            desk.meter.settle(worst, read.tokens, cost, len(asked.recorded))
             if read.tokens is not None:
                 desk.admission.limits.used(taken, read.tokens.input + read.tokens.output)
             return replace(told, cost_usd=cost)

@@ -9,13 +9,14 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from backtesting.core.flags import LATER, SAMPLE_END, SAMPLE_START, SAMPLE_SYMBOL, build_parser
+from backtesting.core.config_file import with_config
+from backtesting.core.flags import SAMPLE_END, SAMPLE_START, SAMPLE_SYMBOL, build_parser
 from data.door import flags, run_folder
 from data.model.canonical import Json
 from data.model.errors import UsageError
 from data.model.instants import Interval, parse_day
 
-_LISTS = frozenset({"symbol", "agent_model", "accept_models"})
+_LISTS = frozenset({"symbol", "agent_model", "accept_models", "price"})
 _UNSAID = object()
 # What a resumed run must have in common with the run it goes on with, and what it takes over unless told otherwise.
 _QUESTION = (
@@ -26,7 +27,7 @@ MOST_IN_FLIGHT = 256
 _RECORDED = frozenset((
     "symbol", "interval", "start_date", "end_date", "mini", "market", "sample", "model", "agent_model", "protocol",
     "temperature", "seed", "initial_cash", "position_size", "allow_short", "commission_bps", "slippage_bps",
-    "decide_every", "base_url", "accept_models", "max_failures", "timeout",
+    "decide_every", "base_url", "accept_models", "price", "max_failures", "timeout",
     "concurrency", "requests_per_minute", "tokens_per_minute",
 ))  # fmt: skip
 
@@ -53,6 +54,9 @@ class Settings:
     slippage_bps: Decimal
     decide_every: int
     budget_usd: Decimal | None
+    prices: Mapping[str, tuple[Decimal, Decimal]]
+    estimate: bool
+    yes: bool
     max_failures: int
     timeout_s: float
     concurrency: int
@@ -81,7 +85,8 @@ def read_arguments(argv: Sequence[str], environ: Mapping[str, str], recall: Reca
 
     With `--resume` everything that is not said again is as it was in that run.
     """
-    parser, words = build_parser(), flags(argv)
+    parser = build_parser()
+    words = with_config(parser, flags(argv), environ)
     options = parser.parse_args(words)
     if not options.resume:
         return _settings(options, environ)
@@ -126,18 +131,16 @@ def _agreeing(
 
 def _settings(options: argparse.Namespace, environ: Mapping[str, str]) -> Settings:
     invocation = {name: value for name, value in vars(options).items() if name in _RECORDED}
-    for name in LATER:
-        if getattr(options, name):
-            raise UsageError(f"--{name} is not available in this version; leave it out")
     if not 1 <= options.concurrency <= MOST_IN_FLIGHT:
         raise UsageError(f"--concurrency must be from 1 to {MOST_IN_FLIGHT}")
     symbols, interval, start, end = _window(options)
+    model = _model(options.model, environ)
     return Settings(
         symbols=symbols,
         interval=interval,
         start_on=start,
         end_on=end,
-        model=_model(options.model, environ),
+        model=model,
         agent_models=_agent_models(options.agent_model),
         base_url=options.base_url,
         protocol=options.protocol,
@@ -151,6 +154,9 @@ def _settings(options: argparse.Namespace, environ: Mapping[str, str]) -> Settin
         slippage_bps=_decimal(options.slippage_bps, "--slippage_bps"),
         decide_every=options.decide_every,
         budget_usd=None if options.budget_usd is None else _decimal(options.budget_usd, "--budget_usd"),
+        prices=_prices(options.price, model),
+        estimate=options.estimate,
+        yes=options.yes,
         max_failures=_at_least_one(options.max_failures, "--max_failures"),
         timeout_s=options.timeout,
         concurrency=options.concurrency,
@@ -167,7 +173,7 @@ def _settings(options: argparse.Namespace, environ: Mapping[str, str]) -> Settin
         log_level=options.log_level.upper(),
         resume=options.resume or None,
         timestamp_url=options.timestamp_url or environ.get("AGENTRADER_TIMESTAMP_URL") or None,
-        invocation={**invocation, "model": _model(options.model, environ)},
+        invocation={**invocation, "model": model},
     )
 
 
@@ -207,6 +213,22 @@ def _agent_models(words: Sequence[str] | None) -> dict[str, str]:
             raise UsageError(f"--agent_model {word!r}: write it as AGENT=PROVIDER/NAME")
         chosen[role.lower()] = model
     return chosen
+
+
+def _prices(words: Sequence[str] | None, model: str) -> dict[str, tuple[Decimal, Decimal]]:
+    """By `provider/name`; a price that names no model is that of `--model`."""
+    told: dict[str, tuple[Decimal, Decimal]] = {}
+    for word in words or ():
+        named, _, price = word.rpartition("=")
+        low, comma, high = price.partition(",")
+        if not comma:
+            raise UsageError(f"--price {word!r}: write it as MODEL=IN,OUT, in dollars a million tokens")
+        both = _decimal(low, "--price"), _decimal(high, "--price")
+        if min(both) < 0:
+            raise UsageError(f"--price {word!r} is less than nothing")
+        provider, slash, name = (named or model).partition("/")
+        told[provider.lower() + slash + name] = both
+    return told
 
 
 def _decimal(text: str, flag: str) -> Decimal:

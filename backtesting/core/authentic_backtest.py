@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from backtesting.core.arguments import Settings, read_arguments
@@ -36,8 +36,20 @@ def _run(settings: Settings, environ: Mapping[str, str]) -> int:
     # Heavy imports wait until the flags are known to be good: --help and a typo answer at once.
     from backtesting.core.job import Job  # noqa: PLC0415
 
-    job = Job(settings, environ, _run_id(settings), ROOT, time.monotonic, time.sleep, SystemClock())
+    job = Job(settings, environ, _run_id(settings), ROOT, time.monotonic, time.sleep, SystemClock(), _ask())
     return job.run(sys.stdout, sys.stderr)
+
+
+def _ask() -> Callable[[str], bool] | None:
+    """How to put a question to the user; None where nobody sits at a terminal."""
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+
+    def ask(question: str) -> bool:
+        print(question, end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    return ask
 
 
 def _run_id(settings: Settings) -> str:

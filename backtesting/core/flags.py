@@ -9,13 +9,13 @@ from data.door import ROOT
 from data.model.instants import Interval
 
 SAMPLE_SYMBOL, SAMPLE_START, SAMPLE_END = "SP500", "2018-07-02", "2018-12-31"
-LATER = ("estimate", "config")
 
 EXAMPLE = """example:
   python -m scripts.ingest csv BTCUSDT_1h.csv --symbol BTCUSDT --interval 1h
   python -m backtesting.core.authentic_backtest --symbol BTCUSDT --interval 1h \\
       --start_date 2025-04-01 --end_date 2025-04-10 --model rules
 
+  python -m backtesting.core.authentic_backtest --sample --model openai/gpt-4o-mini --estimate
   python -m backtesting.core.authentic_backtest --resume RUN
 
 exit codes: 0 good; 1 a check failed; 2 wrong use or configuration; 3 the run is incomplete
@@ -70,7 +70,13 @@ def _add_money(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_running(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--config", type=Path, metavar="FILE", help="flags from a TOML file, see config.example.toml")
+    group.add_argument("--estimate", action="store_true", help="say what the run would take; sends nothing")
+    group.add_argument("--yes", action="store_true", help="do not ask before a run of more than 1 USD")
     group.add_argument("--budget_usd", metavar="X", help="a call that could exceed it is not sent")
+    group.add_argument(
+        "--price", nargs="+", metavar="M=IN,OUT", help="a model's price: USD a million tokens in, and out"
+    )
     group.add_argument("--max_failures", type=int, default=3, metavar="N", help="failures in a row that stop it")
     group.add_argument("--timeout", type=float, default=120.0, metavar="S", help="seconds to wait for a reply")
     group.add_argument("--resume", metavar="RUN", help="go on with a run that was stopped: its id or its folder")
@@ -82,5 +88,3 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--tokens_per_minute", type=int, metavar="N", help="likewise")
     group.add_argument("--log_level", default="WARNING", choices=("DEBUG", "INFO", "WARNING", "ERROR"), type=str.upper)
     group.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
-    for name in LATER:
-        group.add_argument(f"--{name}", nargs="?", const="yes", help=argparse.SUPPRESS)

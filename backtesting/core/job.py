@@ -16,6 +16,7 @@ from agents.llm.channel import Channel, Totals
 from agents.llm.models import RULES
 from agents.prompt_files import Prompt, load_prompts
 from backtesting.core.arguments import Settings
+from backtesting.core.consent import Ask
 from backtesting.core.crew import Crew
 from backtesting.core.display import progress, show_summary
 from backtesting.core.environment import environment
@@ -26,8 +27,9 @@ from backtesting.core.opening import Office, Opened, going_on
 from backtesting.core.outcome import Result, Summary, end, recorded_summary
 from backtesting.core.podium import Podium
 from backtesting.core.preparation import Prepared, prepare
+from backtesting.core.reckoning import Reckoning, own_prices
 from backtesting.core.rehearsal import Diverged
-from backtesting.core.resuming import Begun, read_begun, read_end
+from backtesting.core.resuming import Begun, decided, read_begun, read_end
 from backtesting.core.run import Overheard, Tally, begin, play
 from backtesting.core.stopping import StoppableTransport, StopSwitch
 from data.journal.anchors import Moment
@@ -48,7 +50,7 @@ INCOMPLETE = 3
 
 @dataclass(frozen=True)
 class Job:
-    """One call of the command."""
+    """One call of the command. Without `ask` there is nobody at a terminal to agree to a dear run."""
 
     settings: Settings
     environ: Mapping[str, str]
@@ -57,6 +59,7 @@ class Job:
     monotonic: Callable[[], float]
     sleep: Callable[[float], None]
     clock: Clock
+    ask: Ask | None = None
 
     def run(self, out: TextIO, err: TextIO) -> int:
         """Prints the result to `out` (with --json) and the rest to `err`; the value is the exit code."""
@@ -65,6 +68,8 @@ class Job:
         begun = None if self.settings.resume is None else read_begun(self.settings.resume)
         if begun is not None and begun.run_id != self.run_id:
             return replace(self, run_id=begun.run_id).run(out, err)
+        if self.settings.estimate:
+            return self._reckoning.show(self._prompts(begun), self._decided(begun), out, console)
         try:
             summary = self._finished(begun) or self._work(begun, console)
         except Diverged as parted:
@@ -98,7 +103,7 @@ class Job:
     def _work(self, begun: Begun | None, console: Console) -> Summary:
         settings = self.settings
         models, keys = choose_models(settings.model, settings.agent_models, settings.base_url, self.environ)
-        require_prices(keys, settings.budget_usd, self.clock.now())
+        require_prices(keys, settings.budget_usd, self.clock.now(), own_prices(settings))
         panel = Panel(models, self._prompts(begun), keys)
         with open_database(settings.database_url, self.root / "data" / "postgres") as database:
             store = Store(database.engine)
@@ -106,7 +111,15 @@ class Job:
             prepared = prepare(settings, store, panel.models, panel.prompts)
             if begun is not None:
                 begun.require_same(prepared.question, prepared.data_digest)
+            self._reckoning.require_consent(prepared, panel, store, self._decided(begun), self.ask)
             return self._play(prepared, panel, store, console, begun)
+
+    @property
+    def _reckoning(self) -> Reckoning:
+        return Reckoning(self.settings, self.root, self.clock)
+
+    def _decided(self, begun: Begun | None) -> int:
+        return 0 if begun is None else decided(self.folder)
 
     def _prompts(self, begun: Begun | None) -> Mapping[Role, Prompt]:
         """A run goes on with the prompts it began with."""
@@ -229,6 +242,7 @@ class Job:
             timeout_s=settings.timeout_s,
             budget_usd=settings.budget_usd,
             accept_models=settings.accept_models,
+            prices=own_prices(settings),
             memory=podium,
             so_far=so_far,
             around=lambda transport: StoppableTransport(transport, switch),

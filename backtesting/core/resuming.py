@@ -124,6 +124,11 @@ def read_end(folder: Path) -> tuple[Record | None, bool]:
     return end, rendered
 
 
+def decided(folder: Path) -> int:
+    """How many decisions are on record there."""
+    return sum(record.kind == "decision" for record in read_live(folder))
+
+
 @dataclass(frozen=True)
 class Plan:
     """What going on begins with: where it cuts, whom it asks again, and which requests nobody knows the answer to."""

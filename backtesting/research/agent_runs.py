@@ -77,7 +77,7 @@ class AgentRun:
 
     def _words(self, *, again: bool) -> list[str]:
         asked, chosen = self.question.question, self.chosen
-        words = ["--json", "--database", self.database_url, "--output_dir", str(self.runs)]
+        words = ["--json", "--yes", "--database", self.database_url, "--output_dir", str(self.runs)]
         words += ["--max_failures", str(chosen.max_failures)]
         if chosen.budget_usd is not None:
             words += ["--budget_usd", str(chosen.budget_usd)]

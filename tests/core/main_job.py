@@ -58,7 +58,7 @@ class Played:
 
 def play(root: Path, url: str, *words: str, environ: Mapping[str, str] | None = None) -> Played:
     """Runs the job with these flags, `--json`, and a database. Raises what the command would print in one line."""
-    argv = [*words, "--json", "--database", url, "--output_dir", str(root / "runs")]
+    argv = [*words, "--json", "--database", url, "--output_dir", str(root / "runs"), "--yes"]
     settings = read_arguments(argv, environ or {}, recall)
     run_id = settings.resume.name if settings.resume else f"run-{next(_NUMBERS)}"
     out, err = io.StringIO(), io.StringIO()

@@ -57,13 +57,20 @@ def test_a_resumed_run_finds_the_database_that_the_environment_names(tmp_path: P
     assert (again.database_url, again.model, again.decide_every) == ("postgresql://db/one", "rules", 2)
 
 
+def test_a_price_belongs_to_its_model_or_to_the_model() -> None:
+    words = ["--price", "OpenAI/house=2.5,10", "1,2"]
+    told = read_arguments([*WINDOW, "--model", "ollama/own:7b", *words], {}).prices
+    assert told == {"openai/house": (Decimal("2.5"), Decimal(10)), "ollama/own:7b": (Decimal(1), Decimal(2))}
+
+
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
         (WINDOW, "--model rules"),
-        ([*RULES, "--estimate"], "--estimate is not available"),
+        ([*RULES, "--price", "2.5"], "MODEL=IN,OUT"),
+        ([*RULES, "--price", "openai/x=2,many"], "'many' is not a number"),
+        ([*RULES, "--price", "openai/x=-1,2"], "less than nothing"),
         ([*RULES, "--resume", "nowhere"], "there is no run nowhere"),
-        ([*RULES, "--config", "x.toml"], "--config is not available"),
         ([*RULES, "--concurrency", "0"], "--concurrency must be from 1 to 256"),
         ([*RULES, "--end_date", "2025-03-01"], "lies before"),
         ([*RULES, "--start_date", "01.04.2025"], "YYYY-MM-DD"),
