@@ -66,14 +66,14 @@ _Row = tuple[datetime, datetime, Decimal, Decimal, Decimal, Decimal, Decimal, da
 
 def bars_as_of(connection: Connection, symbol: str, interval: Interval, as_of: datetime, limit: int) -> tuple[Bar, ...]:
     rows = connection.exec_driver_sql(_AS_OF, (symbol, interval.value, as_of, as_of, limit)).all()
-    return tuple(_bar(symbol, interval, row) for row in reversed(rows))
+    return tuple(bar_of(symbol, interval, row) for row in reversed(rows))
 
 
 def bars_since(
     connection: Connection, symbol: str, interval: Interval, since: datetime, as_of: datetime, first: datetime
 ) -> tuple[Bar, ...]:
     asked = (symbol, interval.value, first, as_of, since, as_of)
-    return tuple(_bar(symbol, interval, row) for row in connection.exec_driver_sql(_SINCE, asked))
+    return tuple(bar_of(symbol, interval, row) for row in connection.exec_driver_sql(_SINCE, asked))
 
 
 def is_adjusted(connection: Connection, bars: tuple[Bar, ...], as_of: datetime) -> bool:
@@ -93,7 +93,7 @@ def first_bars(
         with engine.connect() as connection:
             rows = connection.exec_driver_sql(_FIRST_BARS, asked).all()
         for row in rows:
-            yield _bar(symbol, interval, row)
+            yield bar_of(symbol, interval, row)
             after = row[0]
 
 
@@ -121,7 +121,7 @@ def adjustments(connection: Connection, symbols: Iterable[str], interval: Interv
     return found
 
 
-def _bar(symbol: str, interval: Interval, row: _Row) -> Bar:
+def bar_of(symbol: str, interval: Interval, row: _Row) -> Bar:
     opened, known_at, open_, high, low, close, volume, session_on, flags = row
     return Bar(
         symbol,

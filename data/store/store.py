@@ -13,14 +13,15 @@ from data.model.canonical import Json
 from data.model.instants import Interval
 from data.model.market import Bar, Fact, FactKind, Instrument
 from data.store import bars as bar_rows
-from data.store import bars_added, digest, facts_added, instruments, runs
+from data.store import bars_added, digest, facts_added, holdings, instruments, runs
 from data.store import facts as fact_rows
 from data.store.batches import Batch, Counts, Window
 from data.store.columns import BarColumns, first_columns
+from data.store.holdings import Held, Series
 from data.store.runs import RunRow
 from data.store.snapshot import Snapshot
 
-__all__ = ["BarColumns", "Batch", "Counts", "RunRow", "Snapshot", "Store", "Window"]
+__all__ = ["BarColumns", "Batch", "Counts", "Held", "RunRow", "Series", "Snapshot", "Store", "Window"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,27 @@ class Store:
         """What series are stored, by symbol and interval."""
         with self.engine.connect() as connection:
             return bar_rows.windows(connection, symbol)
+
+    def known_bars(
+        self, symbol: str, interval: Interval, as_of: datetime, start_on: date, end_on: date
+    ) -> Generator[Bar, None, None]:
+        """The bars of these sessions in the version known at `as_of`, oldest first; read as they are needed."""
+        return holdings.known_bars(self.engine, symbol, interval, as_of, start_on, end_on)
+
+    def series(self, as_of: datetime, symbol: str | None = None) -> tuple[Series, ...]:
+        """What series there are as of an instant, of one symbol or of all."""
+        with self.engine.connect() as connection:
+            return holdings.series(connection, as_of, symbol)
+
+    def series_sources(self, symbol: str, interval: Interval) -> tuple[str, ...]:
+        """Where the bars of a series came from."""
+        with self.engine.connect() as connection:
+            return holdings.sources(connection, symbol, interval)
+
+    def batches(self) -> tuple[Held, ...]:
+        """All batches that brought a row, in their order."""
+        with self.engine.connect() as connection:
+            return holdings.batches(connection)
 
     def adjustments(self, symbols: Sequence[str], interval: Interval) -> Mapping[str, str]:
         """For each symbol `none`, or what its bars were adjusted for when they were first stored."""

@@ -1,0 +1,211 @@
+"""The work behind `scripts.data`: reads the store, says what is in it, takes bars out, makes longer ones."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import io
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date, datetime
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from data.door import ROOT
+from data.model.canonical import decimal_text, to_json
+from data.model.errors import DataError, UsageError
+from data.model.escape import escape_line
+from data.model.instants import Interval, iso, show
+from data.model.market import Bar, Instrument
+from data.model.protocols import Clock
+from data.sources.gaps import Gap, gaps
+from data.sources.resample import EVER, resample_series
+from data.store.database import open_database
+from data.store.store import Series, Store
+from scripts.ingest_report import show_report, watching
+
+COLUMNS = ("open_time", "open", "high", "low", "close", "volume", "session_date", "adjustment")
+MOST_SHOWN = 20
+Way = Callable[[argparse.Namespace, Store, Clock], int]
+
+
+def work(options: argparse.Namespace, environ: Mapping[str, str], clock: Clock) -> int:
+    """`options` as `scripts.data` checked them; the value is the exit code."""
+    url = options.database or environ.get("DATABASE_URL") or None
+    with open_database(url, ROOT / "data" / "postgres") as database:
+        return WAYS[options.way](options, Store(database.engine), clock)
+
+
+def _list(options: argparse.Namespace, store: Store, _: Clock) -> int:
+    held = store.series(options.as_of, options.symbol)
+    batches = [each for each in store.batches() if options.symbol in (None, *each.symbols)]
+    if options.json:
+        print(json.dumps({"series": to_json(held), "batches": to_json(batches)}, ensure_ascii=False))
+        return 0
+    console = Console()
+    _show(
+        console,
+        ("symbol", "interval", "from", "to", "bars", ""),
+        [
+            (each.symbol, each.interval, each.first_on, each.last_on, f"{each.bars:,}", "synthetic" * each.synthetic)
+            for each in held
+        ],
+    )
+    console.print()
+    _show(
+        console,
+        ("batch", "came in", "bars", "facts", "of", "from"),
+        [
+            (
+                each.batch_id,
+                show(each.ingested_at),
+                f"{each.bars:,}",
+                f"{each.facts:,}",
+                _few(each.symbols),
+                each.source,
+            )
+            for each in batches
+        ],
+    )
+    return 0
+
+
+def _gaps(options: argparse.Namespace, store: Store, _: Clock) -> int:
+    found = {
+        (series.symbol, series.interval): list(_gaps_of(store, series, options.as_of))
+        for series in store.series(options.as_of, options.symbol)
+        if options.interval in (None, series.interval)
+    }
+    if not found:
+        raise DataError("no such series; python -m scripts.data list shows what there is")
+    if options.json:
+        rows = [{"symbol": s, "interval": i, "gaps": to_json(holes)} for (s, i), holes in found.items()]
+        print(json.dumps({"series": rows}, ensure_ascii=False))
+    else:
+        _show_gaps(Console(), found)
+    return 1 if any(found.values()) else 0
+
+
+def _gaps_of(store: Store, series: Series, as_of: datetime) -> Iterator[Gap]:
+    traded = _instrument(store, series.symbol)
+    bars = store.known_bars(series.symbol, series.interval, as_of, *EVER)
+    return gaps(bars, traded.calendar, series.interval, always_open=traded.is_always_open)
+
+
+def _show_gaps(console: Console, found: Mapping[tuple[str, Interval], list[Gap]]) -> None:
+    for (symbol, interval), holes in found.items():
+        missing = ", ".join(
+            f"{sum(each.missing for each in holes if each.unit == unit):,} {unit}"
+            for unit in ("bars", "sessions")
+            if any(each.unit == unit for each in holes)
+        )
+        head = f"{symbol} {interval}: " + (f"{missing} missing, in {len(holes):,} gaps" if holes else "no gap")
+        console.print(Text(escape_line(head), style="bold"), soft_wrap=True)
+        for hole in holes[:MOST_SHOWN]:
+            console.print(f"  {_when(hole.begins)} to {_when(hole.ends)}: {hole.missing:,} {hole.unit}", soft_wrap=True)
+        if len(holes) > MOST_SHOWN:
+            console.print(f"  … {len(holes) - MOST_SHOWN:,} more; --json lists all", soft_wrap=True)
+
+
+def _export(options: argparse.Namespace, store: Store, _: Clock) -> int:
+    traded = _instrument(store, options.symbol)
+    adjustment = store.adjustments((traded.symbol,), options.interval)[traded.symbol]
+    bars = store.known_bars(traded.symbol, options.interval, options.as_of, options.start, options.end)
+    first = next(bars, None)
+    if first is None:
+        raise DataError(
+            f"no {options.interval} bar of {traded.symbol} from {options.start} to {options.end} was known then"
+        )
+    with _opened(options.file) as out:
+        count = _write(out, (first, *bars), traded, adjustment)
+    if options.json:
+        print(json.dumps({"file": str(options.file), "bars": count}))
+    elif str(options.file) != "-":
+        Console(stderr=True).print(f"wrote {count:,} bars to {options.file}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _write(out: TextIO, bars: Iterable[Bar], traded: Instrument, adjustment: str) -> int:
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    count = 0
+    for bar in bars:
+        prices = (bar.open, bar.high, bar.low, bar.close, bar.volume)
+        is_session = bar.interval.is_daily and not traded.is_always_open
+        stamp = bar.session_on.isoformat() if is_session else iso(bar.open_time)
+        writer.writerow((stamp, *map(decimal_text, prices), bar.session_on.isoformat(), adjustment))
+        count += 1
+    return count
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[TextIO]:
+    """The file is there only when it is whole; of equal bars a compressed one has equal bytes."""
+    if str(file) == "-":
+        yield sys.stdout
+        return
+    part = file.with_name(f"{file.name}.part")
+    try:
+        with part.open("wb") as raw:
+            packed = gzip.GzipFile("", "wb", fileobj=raw, mtime=0) if file.suffix == ".gz" else raw
+            with io.TextIOWrapper(packed, "utf-8", newline="") as out:
+                yield out
+        part.replace(file)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UsageError(f"{file} cannot be written: {error.strerror or error}") from None
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _resample(options: argparse.Namespace, store: Store, clock: Clock) -> int:
+    traded = _instrument(store, options.symbol)
+    with watching() as watch:
+        reports = resample_series(
+            store,
+            traded,
+            options.interval,
+            options.into,
+            clock=clock,
+            name=options.as_symbol,
+            keep_partial=options.keep_partial,
+            watch=watch,
+        )
+    if options.json:
+        print(json.dumps({"reports": to_json(reports)}, ensure_ascii=False))
+    for report in reports:
+        show_report(Console(stderr=options.json), report)
+    return 0
+
+
+def _instrument(store: Store, symbol: str) -> Instrument:
+    found = store.instrument(symbol)
+    if found is None:
+        raise UsageError(f"no bars of {symbol} are here; python -m scripts.data list shows what there is")
+    return found
+
+
+def _show(console: Console, head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
+    table = Table(*head, box=None, padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*(Text(escape_line(str(cell))) for cell in row))
+    console.print(table)
+
+
+def _few(symbols: tuple[str, ...]) -> str:
+    return ", ".join(symbols[:3]) + (f" and {len(symbols) - 3} more" if len(symbols) > 3 else "")
+
+
+def _when(at: datetime | date) -> str:
+    return show(at) if isinstance(at, datetime) else str(at)
+
+
+WAYS: Mapping[str, Way] = {"list": _list, "gaps": _gaps, "export": _export, "resample": _resample}

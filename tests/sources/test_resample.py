@@ -1,0 +1,153 @@
+"""Longer bars: equal to an independent reckoning, never over a hole, and never ahead of their parts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made_rows import MADE, bar, batch, hour
+
+from data.model.errors import DataError, UsageError
+from data.model.instants import Interval
+from data.model.market import AssetClass, Bar, Instrument
+from data.sources.calendars import session_close, session_open
+from data.sources.resample import resample, resample_series
+from data.store.store import Store
+
+STOCK = Instrument("STK", AssetClass.EQUITY, "XNYS", "USD", Decimal("0.01"), Decimal(1))
+HALF_DAY = date(2024, 11, 29)
+
+
+class Now:
+    """A clock that stands."""
+
+    def __init__(self, at: datetime = datetime(2026, 2, 1, tzinfo=UTC)) -> None:
+        self.at = at
+
+    def now(self) -> datetime:
+        return self.at
+
+
+def hours(count: int, without: set[int] | frozenset[int] = frozenset()) -> list[Bar]:
+    return [bar(number, 100 + number % 7) for number in range(count) if number not in without]
+
+
+def minutes_of(session_on: date) -> list[Bar]:
+    opens, closes = session_open("XNYS", session_on), session_close("XNYS", session_on)
+    count = (closes - opens) // timedelta(minutes=1)
+    first = replace(bar(0, symbol="STK"), interval=Interval.M1, session_on=session_on)
+    starts = [opens + timedelta(minutes=number) for number in range(count)]
+    return [replace(first, open_time=at, known_at=at + timedelta(minutes=1)) for at in starts]
+
+
+@given(st.sets(st.integers(0, 71), max_size=6), st.sampled_from([2, 4, 12, 24]))
+def test_longer_bars_are_those_of_a_plain_reckoning(without: set[int], size: int) -> None:
+    longer = {2: Interval.H2, 4: Interval.H4, 12: Interval.H12, 24: Interval.D1}[size]
+    made = resample(hours(72, without), "24/7", Interval.H1, longer).bars
+    starts = [start for start in range(0, 72, size) if not without & set(range(start, start + size))]
+    closes = {start: [Decimal(100 + number % 7) for number in range(start, start + size)] for start in starts}
+    expected = [
+        (
+            hour(start),
+            closes[start][0],
+            max(closes[start]) + 1,
+            min(closes[start]) - 1,
+            closes[start][-1],
+            size * Decimal("10.5"),
+        )
+        for start in starts
+    ]
+    stamps = [raw.stamp if isinstance(raw.stamp, datetime) else hour(24 * (raw.stamp.day - 1)) for raw in made]
+    values = [(raw.open, raw.high, raw.low, raw.close, raw.volume) for raw in made]
+    assert [(stamp, *value) for stamp, value in zip(stamps, values, strict=True)] == expected
+
+
+@given(st.sets(st.integers(0, 47), max_size=5), st.integers(0, 48))
+def test_what_comes_later_changes_no_bar_that_was_whole(without: set[int], now: int) -> None:
+    bars = hours(48, without)
+    known = [each for each in bars if each.known_at <= hour(now)]
+    before = resample(known, "24/7", Interval.H1, Interval.H4).bars
+    after = resample(bars, "24/7", Interval.H1, Interval.H4).bars
+    ended = [raw for raw in after if isinstance(raw.stamp, datetime) and raw.stamp + timedelta(hours=4) <= hour(now)]
+    assert list(before) == ended
+
+
+def test_a_hole_is_counted_and_bridged_only_on_demand() -> None:
+    bars = hours(8, {5})
+    left_out = resample(bars, "24/7", Interval.H1, Interval.H4)
+    kept = resample(bars, "24/7", Interval.H1, Interval.H4, keep_partial=True)
+    assert [raw.stamp for raw in left_out.bars] == [hour(0)]
+    assert [raw.stamp for raw in kept.bars] == [hour(0), hour(4)]
+    assert [(found.code, found.count) for found in left_out.findings] == [("partial", 1)]
+    assert "made of what is there" in kept.findings[0].message
+
+
+def test_on_an_exchange_bars_begin_at_the_open_and_end_at_the_close() -> None:
+    made = resample(minutes_of(HALF_DAY), "XNYS", Interval.M1, Interval.H1).bars
+    assert [str(raw.stamp)[11:16] for raw in made] == ["14:30", "15:30", "16:30", "17:30"]
+    assert [raw.volume for raw in made] == [Decimal(630), Decimal(630), Decimal(630), Decimal(315)]
+
+
+def test_a_session_is_one_daily_bar_without_what_is_traded_outside_of_it() -> None:
+    inside = minutes_of(HALF_DAY)
+    early = replace(inside[0], open_time=inside[0].open_time - timedelta(minutes=1), high=Decimal(999))
+    made = resample([early, *inside], "XNYS", Interval.M1, Interval.D1)
+    assert [(raw.stamp, raw.high, raw.volume) for raw in made.bars] == [(HALF_DAY, Decimal(101), Decimal("2205.0"))]
+    assert [(found.code, found.count) for found in made.findings] == [("outside", 1)]
+
+
+@pytest.mark.parametrize(("shorter", "longer"), [("1h", "1h"), ("4h", "1h"), ("12h", "30m")])
+def test_only_multiples_are_made(shorter: str, longer: str) -> None:
+    with pytest.raises(UsageError, match="multiple"):
+        resample([], "24/7", Interval(shorter), Interval(longer))
+
+
+def test_stored_bars_are_known_at_their_end_and_a_second_time_changes_nothing(store: Store) -> None:
+    store.put_instrument(MADE)
+    store.add_bars(batch(), hours(9))
+    (report,) = resample_series(store, MADE, Interval.H1, Interval.H4, clock=Now())
+    assert report.rows_new == 2
+    assert [each.known_at for each in store.bars_as_of("MADE", Interval.H4, hour(99), 9)] == [hour(4), hour(8)]
+    again = resample_series(store, MADE, Interval.H1, Interval.H4, clock=Now())
+    assert sum(each.rows_new + each.rows_corrected for each in again) == 0
+
+
+def test_a_correction_of_a_part_is_known_from_the_resampling_on(store: Store) -> None:
+    store.put_instrument(MADE)
+    store.add_bars(batch(), hours(4))
+    store.add_bars(batch(digest="1" * 64), [bar(2, 500)])
+    reports = resample_series(store, MADE, Interval.H1, Interval.H4, clock=Now())
+    (first,) = store.bars_as_of("MADE", Interval.H4, hour(5), 9)
+    (last,) = store.bars_as_of("MADE", Interval.H4, Now().at, 9)
+    assert (first.high, last.high) == (Decimal(104), Decimal(501))
+    assert [(each.rows_new, each.rows_corrected) for each in reports] == [(1, 0), (0, 1)]
+    again = resample_series(store, MADE, Interval.H1, Interval.H4, clock=Now())
+    assert sum(each.rows_new + each.rows_corrected for each in again) == 0
+
+
+def test_bars_of_another_source_are_not_written_over(store: Store) -> None:
+    store.put_instrument(MADE)
+    store.add_bars(batch(), hours(4))
+    store.add_bars(batch(), [bar(0, interval=Interval.H4, known_at=hour(4))])
+    with pytest.raises(UsageError, match="--as_symbol"):
+        resample_series(store, MADE, Interval.H1, Interval.H4, clock=Now())
+    resample_series(store, MADE, Interval.H1, Interval.H4, clock=Now(), name="MADE4")
+    assert [window.symbol for window in store.windows() if window.interval is Interval.H4] == ["MADE", "MADE4"]
+
+
+def test_made_up_bars_stay_made_up(store: Store) -> None:
+    store.put_instrument(MADE)
+    store.add_bars(batch(synthetic=True), hours(4))
+    resample_series(store, MADE, Interval.H1, Interval.H4, clock=Now())
+    assert store.synthetic_sources(("MADE",), Interval.H4, Now().at) == ("resample of 1h bars of MADE",)
+
+
+def test_nothing_whole_is_said(store: Store) -> None:
+    store.put_instrument(MADE)
+    store.add_bars(batch(), hours(3))
+    with pytest.raises(DataError, match="make no whole 4h bar"):
+        resample_series(store, MADE, Interval.H1, Interval.H4, clock=Now())
