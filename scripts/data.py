@@ -4,6 +4,7 @@ python -m scripts.data list
 python -m scripts.data gaps --symbol BTCUSDT
 python -m scripts.data export BTCUSDT_1h.csv.gz --symbol BTCUSDT --interval 1h
 python -m scripts.data resample --symbol BTCUSDT --interval 1m --into 1h
+python -m scripts.data drop-batch 7 --reason "closes of another market"
 """
 
 from __future__ import annotations
@@ -29,6 +30,12 @@ at the session's open and never reach over its close. Running it again changes n
 
 example: python -m scripts.data resample --symbol BTCUSDT --interval 1h --into 1d
 """
+DROP = """Nothing is deleted. From now on a row of the batch is what another batch last said of it, or absent. Views as
+of an instant before the drop still see it, and so does a backtest of such a window: where data was wrong from the
+beginning, ingest the right file under another symbol. The same file again brings the rows back, known from then on.
+
+example: python -m scripts.data drop-batch 7 --reason "closes of another market"
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.data", description=__doc__, epilog=EXIT, formatter_class=AS_WRITTEN, allow_abbrev=False
     )
-    ways = parser.add_subparsers(dest="way", required=True, metavar="list|gaps|export|resample")
+    ways = parser.add_subparsers(dest="way", required=True, metavar="list|gaps|export|resample|drop-batch")
     listed = _way(ways, "list", "series and batches", "example: python -m scripts.data list --symbol BTCUSDT\n")
     holes = _way(ways, "gaps", "bars and sessions that are missing", "example: python -m scripts.data gaps\n")
     for each in (listed, holes):
@@ -57,6 +64,9 @@ def build_parser() -> argparse.ArgumentParser:
     longer.add_argument("--into", required=True, metavar="I", help="length of the bars to make")
     longer.add_argument("--as_symbol", metavar="NAME", help="store them under another symbol")
     longer.add_argument("--keep_partial", action="store_true", help="also make bars of which parts are missing")
+    drop = _way(ways, "drop-batch", "let nothing count any more that a batch brought", DROP)
+    drop.add_argument("batch", type=int, metavar="N", help="its number, as `list` shows it")
+    drop.add_argument("--reason", required=True, metavar="TEXT", help="why; kept with the drop")
     for each in (export, longer):
         each.add_argument("--symbol", required=True, metavar="S")
         each.add_argument("--interval", required=True, metavar="I", help=f"one of {', '.join(Interval)}")

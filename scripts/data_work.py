@@ -69,7 +69,7 @@ def _list(options: argparse.Namespace, store: Store, _: Clock) -> int:
                 f"{each.bars:,}",
                 f"{each.facts:,}",
                 _few(each.symbols),
-                each.source,
+                each.source + (f" (dropped {show(each.dropped_at)})" if each.dropped_at else ""),
             )
             for each in batches
         ],
@@ -186,6 +186,17 @@ def _resample(options: argparse.Namespace, store: Store, clock: Clock) -> int:
     return 0
 
 
+def _drop(options: argparse.Namespace, store: Store, clock: Clock) -> int:
+    dropped = store.drop_batch(options.batch, options.reason, clock.now())
+    if options.json:
+        print(json.dumps(to_json(dropped)))
+        return 0
+    said = f"dropped batch {dropped.batch_id} ({dropped.source}): {dropped.bars:,} bars and {dropped.facts:,} facts"
+    back = f"; {dropped.set_back:,} rows are again what another batch says" if dropped.set_back else ""
+    Console().print(Text(escape_line(f"{said}{back}")), soft_wrap=True)
+    return 0
+
+
 def _instrument(store: Store, symbol: str) -> Instrument:
     found = store.instrument(symbol)
     if found is None:
@@ -208,4 +219,4 @@ def _when(at: datetime | date) -> str:
     return show(at) if isinstance(at, datetime) else str(at)
 
 
-WAYS: Mapping[str, Way] = {"list": _list, "gaps": _gaps, "export": _export, "resample": _resample}
+WAYS: Mapping[str, Way] = {"list": _list, "gaps": _gaps, "export": _export, "resample": _resample, "drop-batch": _drop}

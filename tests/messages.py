@@ -60,12 +60,11 @@ def messages() -> tuple[Message, ...]:
 
 def exception_names() -> frozenset[str]:
     """The exceptions of the product, and those of Python's and of packages that it raises itself."""
-    bases = {
-        node.name: {_last(base) for base in node.bases}
-        for path in house.modules()
-        for node in ast.walk(house.tree(path))
-        if isinstance(node, ast.ClassDef)
-    }
+    bases: dict[str, set[str]] = {}  # of a name that two classes have, those of both
+    for path in house.modules():
+        for node in ast.walk(house.tree(path)):
+            if isinstance(node, ast.ClassDef):
+                bases.setdefault(node.name, set()).update(map(_last, node.bases))
     names = set(BASES)
     while more := {name for name, its in bases.items() if its & names} - names:
         names |= more

@@ -14,14 +14,18 @@ from data.model.market import Bar
 from data.store.batches import Window
 
 PAGE = 5_000
+DROPPED = "dropped"
+"""The flag of a version that says: from now on there is no such bar."""
 
 # `open_time < :as_of` follows from `known_at <= :as_of`, and lets the index begin there.
 _AS_OF = """
-    SELECT DISTINCT ON (open_time)
-           open_time, known_at, open, high, low, close, volume, session_on, flags
-    FROM market.bars
-    WHERE symbol = %s AND "interval" = %s AND open_time < %s AND known_at <= %s
-    ORDER BY open_time DESC, version DESC LIMIT %s
+    SELECT * FROM (
+        SELECT DISTINCT ON (open_time)
+               open_time, known_at, open, high, low, close, volume, session_on, flags
+        FROM market.bars
+        WHERE symbol = %s AND "interval" = %s AND open_time < %s AND known_at <= %s
+        ORDER BY open_time DESC, version DESC
+    ) last WHERE NOT 'dropped' = ANY(flags) ORDER BY open_time DESC LIMIT %s
 """
 _SINCE = """
     SELECT DISTINCT ON (open_time)

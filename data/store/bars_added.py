@@ -57,6 +57,7 @@ _STORE = text("""
         ) latest ON true
         WHERE (latest.open, latest.high, latest.low, latest.close, latest.volume)
               IS DISTINCT FROM (i.open, i.high, i.low, i.close, i.volume)
+           OR 'dropped' = ANY(latest.flags)
         ORDER BY i.symbol, i."interval", i.open_time
         RETURNING version
     )

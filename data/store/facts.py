@@ -40,6 +40,7 @@ _PER_KEY = """
     FROM series CROSS JOIN LATERAL (
         SELECT * FROM market.facts_known(%(as_of)s) f
         WHERE f.symbol = series.symbol AND f.kind = series.kind AND f.key = series.key
+          AND NOT (f.unit = 'dropped' AND f.value IS NULL AND f.body IS NULL)
         ORDER BY f.since DESC, f.period DESC LIMIT series.amount
     ) f
 """
@@ -50,6 +51,7 @@ _NEWEST = """
     CROSS JOIN LATERAL (
         SELECT * FROM market.facts_known(%(as_of)s) f
         WHERE f.symbol = about.symbol AND f.kind = asked.kind
+          AND NOT (f.unit = 'dropped' AND f.value IS NULL AND f.body IS NULL)
         ORDER BY f.since DESC, f.key DESC, f.period DESC LIMIT asked.amount
     ) f
 """
@@ -93,8 +95,16 @@ def actions_between(connection: Connection, symbol: str, start_on: date, end_on:
         name = (action.kind.value, action.key, action.period)
         if name not in versions or _in_time(action):
             versions[name] = action
-    chosen = [fact for fact in versions.values() if fact.effective_on and start_on <= fact.effective_on <= end_on]
+    chosen = [
+        fact
+        for fact in versions.values()
+        if fact.effective_on and not _is_dropped(fact) and start_on <= fact.effective_on <= end_on
+    ]
     return tuple(sorted(chosen, key=lambda fact: (fact.effective_on, *_order(fact))))
+
+
+def _is_dropped(fact: Fact) -> bool:
+    return fact.unit == "dropped" and fact.value is None and fact.text is None
 
 
 def _in_time(action: Fact) -> bool:

@@ -32,7 +32,10 @@ _SERIES = text("""
 """)
 _BATCHES = text("""
     SELECT batch_id, source, digest, ingested_at, synthetic, adjustment, coalesce(b.rows, 0), coalesce(f.rows, 0),
-           coalesce(b.symbols, '{}') || coalesce(f.symbols, '{}')
+           coalesce(b.symbols, '{}') || coalesce(f.symbols, '{}'), (
+               SELECT min(later.ingested_at) FROM market.batches later
+               WHERE later.details->>'drops' = batches.batch_id::text
+           )
     FROM market.batches
     LEFT JOIN (SELECT batch_id, count(*) AS rows, array_agg(DISTINCT symbol::text) AS symbols
                FROM market.bars GROUP BY batch_id) b USING (batch_id)
@@ -71,6 +74,7 @@ class Held:
     bars: int
     facts: int
     symbols: tuple[str, ...]
+    dropped_at: datetime | None
 
 
 def series(connection: Connection, as_of: datetime, symbol: str | None) -> tuple[Series, ...]:
@@ -84,9 +88,10 @@ def batches(connection: Connection) -> tuple[Held, ...]:
 
 
 def _held(row: Sequence[Any]) -> Held:
-    number, source, digest, came_in, synthetic, adjustment, bars, facts, symbols = row
+    number, source, digest, came_in, synthetic, adjustment, bars, facts, symbols, dropped_at = row
     about = tuple(sorted(set(symbols)))
-    return Held(number, source, digest, came_in.astimezone(UTC), synthetic, adjustment, bars, facts, about)
+    dropped_at = None if dropped_at is None else dropped_at.astimezone(UTC)
+    return Held(number, source, digest, came_in.astimezone(UTC), synthetic, adjustment, bars, facts, about, dropped_at)
 
 
 def sources(connection: Connection, symbol: str, interval: Interval) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from threading import Lock
 
 from data.model.instants import Interval
 from data.model.market import Bar, Fact
+from data.store.bars import DROPPED
 from data.store.snapshot import Snapshot
 
 # So many askers may be at different instants before one of them reads its bars anew.
@@ -71,6 +72,8 @@ class Remembered:
         """A window that was full never reaches back again: only bars from its first on can come into it."""
         first = before[0].open_time if len(before) == self._lookback else None
         new = snapshot.bars_since(self._symbol, self._interval, since, as_of, first)
+        if any(DROPPED in bar.flags for bar in new):
+            return snapshot.bars_as_of(self._symbol, self._interval, as_of, self._lookback)
         if new and new[0].open_time <= before[-1].open_time:
             by_time = {bar.open_time: bar for bar in (*before, *new)}
             return tuple(by_time[at] for at in sorted(by_time))[-self._lookback :]

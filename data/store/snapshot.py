@@ -50,7 +50,8 @@ class Snapshot:
     def bars_since(
         self, symbol: str, interval: Interval, since: datetime, as_of: datetime, first: datetime | None
     ) -> tuple[Bar, ...]:
-        """Those that became known after `since` and by `as_of`, oldest first, in the version known then.
+        """Those that became known after `since` and by `as_of`, oldest first, in the version known then: one that
+        says that a bar was dropped, too.
 
         Only those that open from `first` on; None for all.
         """

@@ -13,15 +13,16 @@ from data.model.canonical import Json
 from data.model.instants import Interval
 from data.model.market import Bar, Fact, FactKind, Instrument
 from data.store import bars as bar_rows
-from data.store import bars_added, digest, facts_added, holdings, instruments, runs
+from data.store import bars_added, digest, drops, facts_added, holdings, instruments, runs
 from data.store import facts as fact_rows
 from data.store.batches import Batch, Counts, Window
 from data.store.columns import BarColumns, first_columns
+from data.store.drops import Dropped
 from data.store.holdings import Held, Series
 from data.store.runs import RunRow
 from data.store.snapshot import Snapshot
 
-__all__ = ["BarColumns", "Batch", "Counts", "Held", "RunRow", "Series", "Snapshot", "Store", "Window"]
+__all__ = ["BarColumns", "Batch", "Counts", "Dropped", "Held", "RunRow", "Series", "Snapshot", "Store", "Window"]
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,10 @@ class Store:
         """All batches that brought a row, in their order."""
         with self.engine.connect() as connection:
             return holdings.batches(connection)
+
+    def drop_batch(self, number: int, reason: str, dropped_at: datetime) -> Dropped:
+        """From `dropped_at` on nothing that the batch brought counts; before, all of it does. Raises UsageError."""
+        return drops.drop_batch(self.engine, number, reason, dropped_at)
 
     def adjustments(self, symbols: Sequence[str], interval: Interval) -> Mapping[str, str]:
         """For each symbol `none`, or what its bars were adjusted for when they were first stored."""

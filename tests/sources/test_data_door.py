@@ -118,6 +118,15 @@ def test_resample_by_hand(filled: Store, capsys: pytest.CaptureFixture[str]) -> 
     ]
 
 
+def test_dropping_by_hand(filled: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    number = filled.batches()[1].batch_id
+    shown = said(capsys, "drop-batch", str(number), "--reason", "typing error")
+    assert f"dropped batch {number} (made): 0 bars and 0 facts; 1 rows are again what another batch says" in shown
+    assert "(dropped 20" in " ".join(said(capsys, "list").split())
+    assert [each.close for each in filled.bars_as_of("MADE", Interval.H1, hour(21), 99)][2] == 500
+    said(capsys, "drop-batch", str(number), "--reason", "again", code=2)
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -127,6 +136,7 @@ def test_resample_by_hand(filled: Store, capsys: pytest.CaptureFixture[str]) -> 
         (["export", "-", "--symbol", "X", "--interval", "1x"], "unknown interval '1x'"),
         (["list", "--as_of", "noon"], "--as_of 'noon' is no instant"),
         (["list", "--as_of", "2025-04-01T00:00"], "is no instant"),
+        (["drop-batch", "4", "--reason", "x"], "there is no batch 4"),
         (["resample", "--symbol", "X", "--interval", "1h", "--into", "1d"], "no bars of X are here"),
     ],
 )
