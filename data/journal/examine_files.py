@@ -23,7 +23,7 @@ from data.journal.reading import LOG_NAME
 RENDERINGS = frozenset({
     *("spec.json", "decisions.csv", "trades.csv", "equity.csv", "metrics.json", "report.html", "agent_comms.log"),
 })  # fmt: skip
-_KNOWN = RENDERINGS | {LOG_NAME, FILE_NAME, PUBLIC_KEY_NAME, "anchors/begin.tsr", "anchors/head.tsr"}
+KNOWN = RENDERINGS | {LOG_NAME, FILE_NAME, PUBLIC_KEY_NAME, "anchors/begin.tsr", "anchors/head.tsr"}
 _FOLDERS = frozenset({"blobs", "blobs/sha256", "anchors"})
 _CHUNK = 1 << 20
 _MOST_STRAYS = 1000
@@ -150,9 +150,9 @@ def _place(found: Survey, name: str, mode: int) -> None:
     folder, _, last = name.rpartition("/")
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         found.faults.append(Fault(Kind.NOT_A_FILE, None, f"{name} is {_what(mode)}", name))
-    elif stat.S_ISDIR(mode) and name in _KNOWN:
+    elif stat.S_ISDIR(mode) and name in KNOWN:
         found.faults.append(Fault(Kind.NOT_A_FILE, None, f"{name} is a folder", name))
-    elif name in _KNOWN:
+    elif name in KNOWN:
         return
     elif folder.startswith("blobs/sha256/") and len(last) == 64 and folder.endswith(f"/{last[:2]}"):
         found.blobs.add(last)
