@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("agents", "backtesting", "data", "orchestration", "scripts")
-LEFT_BEHIND = {"data/logs", "data/runs", "data/postgres", "data/keys", "data/project", "data/sweeps"}
+LEFT_BEHIND = {"data/logs", "data/runs", "data/postgres", "data/keys", "data/project", "data/sweeps", "data/shared"}
 NOT_OURS = {"__pycache__", "node_modules"}
 
 

@@ -7,26 +7,21 @@ figures and tables read without JavaScript, charts and transcripts need it.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from backtesting.audit import figures
 from backtesting.audit.figures import Figure
 from backtesting.audit.page_data import embed, price_digits, run_data, transcripts
+from backtesting.audit.sheet import asset, enclosed, environment, policy
 from backtesting.audit.story import Story
 from data.model.canonical import Json, decimal_text, digest
-from data.model.escape import escape_line
 from data.model.instants import show
 from data.model.market import Fact, FactKind
 from data.model.trading import Trade
 
-ASSETS = Path(__file__).parent / "assets"
 LIBRARY = "lightweight-charts.standalone.production.js"
 SCRIPTS = ("page.js", "charts.js", "decisions.js", "transcript.js")
 DRAWN_POINTS = 600
@@ -34,20 +29,20 @@ DRAWN_POINTS = 600
 
 def report_html(story: Story) -> str:
     """The page. Equal stories give equal bytes."""
-    environment = Environment(
-        loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined, finalize=_shown,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
-    library, style = _asset(LIBRARY), _asset("report.css")
-    script = "(() => {\n'use strict';\n" + "".join(_asset(name) for name in SCRIPTS) + "})();\n"
-    return environment.get_template("report.html.j2").render(
-        policy=_policy((library, script), style),
-        library=Markup(library),  # noqa: S704 - our own files, not a run's text
-        script=Markup(script),  # noqa: S704
-        style=Markup(style),  # noqa: S704
-        run=Markup(embed(run_data(story))),  # noqa: S704 - embed escapes what HTML would read
-        chunks=[Markup(embed(chunk)) for chunk in transcripts(story)],  # noqa: S704
-        **_context(story),
+    library, style = asset(LIBRARY), asset("report.css")
+    script = enclosed(*SCRIPTS)
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            policy=policy((library, script), style),
+            library=Markup(library),  # noqa: S704 - our own files, not a run's text
+            script=Markup(script),  # noqa: S704
+            style=Markup(style),  # noqa: S704
+            run=Markup(embed(run_data(story))),  # noqa: S704 - embed escapes what HTML would read
+            chunks=[Markup(embed(chunk)) for chunk in transcripts(story)],  # noqa: S704
+            **_context(story),
+        )
     )
 
 
@@ -74,7 +69,7 @@ def _context(story: Story) -> dict[str, object]:
         "agents": figures.agents(story),
         "trades": list(_trades(story)),
         "actions": [_action(seq, action) for seq, action in story.actions],
-        "settings": list(_settings(story)),
+        "settings": list(settings(story)),
         "provenance": list(_provenance(story)),
         "end_record": story.end.seq if story.end else None,
         "currency": figures.currency(story),
@@ -118,7 +113,8 @@ def _action(seq: int, action: Fact) -> Figure:
     return Figure(f"{action.symbol}, {action.effective_on}", f"{action.kind.value}: {value} {meant}", f"record {seq}")
 
 
-def _settings(story: Story) -> Iterator[Figure]:
+def settings(story: Story) -> Iterator[Figure]:
+    """What was asked, as labelled rows."""
     asked = story.question
     costs, limits = asked.costs, asked.limits
     yield Figure("Symbols", ", ".join(asked.symbols))
@@ -184,23 +180,3 @@ def _drawing(story: Story) -> dict[str, str]:
 
 def _fraction(value: Decimal) -> str:
     return figures.percent(float(value), sign=False, digits=1)
-
-
-def _policy(scripts: tuple[str, ...], style: str) -> str:
-    allowed = " ".join(_source(text) for text in scripts)
-    return (
-        f"default-src 'none'; script-src {allowed}; style-src {_source(style)}; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
-
-
-def _source(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-def _asset(name: str) -> str:
-    return (ASSETS / name).read_text(encoding="utf-8")
-
-
-def _shown(value: object) -> object:
-    return escape_line(value) if type(value) is str else value

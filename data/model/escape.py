@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-_UNSEEN = re.compile(
+UNSEEN = re.compile(
     "["
     "\x00-\x1f\x7f-\x9f"  # C0 and C1 controls: cursor, colours, title of the window
     "\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0"  # fillers that take no or blank space
@@ -25,7 +25,7 @@ _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?\Z")
 
 def escape_line(text: str) -> str:
     """One line for a log or a terminal: new lines too are shown as `\\n`."""
-    return _UNSEEN.sub(_shown, text)
+    return UNSEEN.sub(_shown, text)
 
 
 def escape_block(text: str, indent: str = "    ") -> str:

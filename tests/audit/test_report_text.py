@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from backtesting.audit.figures import drawdowns, money, percent, plain, price
 from backtesting.audit.page_data import embed
-from backtesting.audit.report import ASSETS, LIBRARY
+from backtesting.audit.report import LIBRARY
+from backtesting.audit.sheet import ASSETS
 
 PLAIN_LINKS = {"https://www.tradingview.com/"}
 

@@ -1,0 +1,133 @@
+// The page's own part: takes files from the reader, shows what was found. Texts become text nodes, never markup.
+const byId = (id) => document.getElementById(id);
+const claims = JSON.parse(byId('claims').textContent);
+const HEAD = /^(0|[1-9][0-9]{0,15})-[0-9a-f]{64}$/;
+// The first example of RFC 8032, 7.1: a browser that does not know Ed25519 must not say that a signature is bad.
+const KNOWN = {
+  key: 'd75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a',
+  signature: 'e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b',
+};
+let turn = 0;
+let last = [];
+
+function element(tag, properties, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties || {})) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}
+
+const bytesOf = (digits) => Uint8Array.from(digits.match(/../g), (pair) => parseInt(pair, 16));
+
+async function able() {
+  if (!globalThis.crypto || !crypto.subtle) return false;
+  try {
+    const key = await crypto.subtle.importKey('raw', bytesOf(KNOWN.key), 'Ed25519', false, ['verify']);
+    return await crypto.subtle.verify('Ed25519', key, bytesOf(KNOWN.signature), new Uint8Array());
+  } catch {
+    return false;
+  }
+}
+
+async function check(list) {
+  const own = turn += 1;
+  last = list;
+  const pinned = byId('head').value.trim();
+  if (pinned && !HEAD.test(pinned)) return show('cannot', 'Not checked', ['The head that you gave is none: it reads <size>-<64 digits>, as the run printed it.']);
+  if (!await able()) return show('cannot', 'Not checked', ['This browser cannot check Ed25519 signatures. Use a newer one, or python -m scripts.verify.']);
+  show('busy', 'Checking', ['reading']);
+  try {
+    const given = await Promise.all(Array.from(list, async (file) => ({ name: file.name, data: new Uint8Array(await file.arrayBuffer()) })));
+    const found = await prove(given, claims, pinned, (text) => own === turn && show('busy', 'Checking', [text]));
+    if (own === turn) conclude(found, pinned);
+  } catch (error) {
+    if (own === turn) show('cannot', 'Not checked', [`The check itself failed: ${error.message}`]);
+  }
+}
+
+function conclude(found, pinned) {
+  checkPage(found);
+  const said = found.facts['run.end'] ? [`The log itself says: ${summary(found.facts)}`] : [];
+  if (!found.faults.length) {
+    const head = pinned ? [] : ['You gave no head of your own: that this page is honest about its head, only its sender can tell.'];
+    return show('verified', 'Verified', [...said, ...head], found);
+  }
+  const [first, more] = [found.faults[0], found.faults.length - 1];
+  const where = first.record === null ? first.file : `record ${first.record} of the log${first.file === 'log.jsonl' ? '' : ` (${first.file})`}`;
+  return show('refuted', 'Not verified', [`${first.kind}, at ${where}: ${first.detail}${more ? `; and ${count(more, 'fault')} more` : ''}`], found);
+}
+
+function show(verdict, title, lines, found = { faults: [], notes: [] }) {
+  const box = byId('outcome');
+  box.hidden = false;
+  box.dataset.verdict = verdict;
+  const faults = found.faults.map((fault) => element('tr', {},
+    element('td', { class: 'number' }, fault.record === null ? '\u2013' : String(fault.record)),
+    element('td', {}, fault.kind), element('td', {}, fault.file), element('td', { class: 'why' }, fault.detail)));
+  const heads = ['Record', 'What was done', 'Where', 'Detail'].map((name) => element('th', { scope: 'col' }, name));
+  box.replaceChildren(
+    element('h3', {}, title), ...lines.map((line) => element('p', {}, line)),
+    ...(faults.length ? [element('div', { class: 'scroll' }, element('table', {}, element('thead', {}, element('tr', {}, ...heads)), element('tbody', {}, ...faults)))] : []),
+    ...(found.notes.length ? [element('p', { class: 'note' }, 'What holds:'), element('ul', {}, ...found.notes.map((note) => element('li', {}, note)))] : []),
+  );
+}
+
+function pointed(body, pointer) {
+  return pointer.split('/').slice(1).reduce((value, name) => (
+    value !== null && typeof value === 'object' && Object.hasOwn(value, name) ? value[name] : undefined), body);
+}
+
+function spoken(value) {
+  if (value === undefined) return undefined;
+  if (Array.isArray(value)) return value.map(spoken).join(', ');
+  if (value === null) return 'none';
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
+// The page's own figures against the records that they are from.
+function checkPage(found) {
+  const cells = document.querySelectorAll('[data-pointer]');
+  // A log that is not what was signed says nothing about the page.
+  if (!found.facts['run.begin'] || found.faults.some((fault) => CORE.includes(fault.file))) return;
+  let same = 0;
+  for (const cell of cells) {
+    const fact = found.facts[cell.dataset.kind];
+    const said = fact && spoken(pointed(fact.body, cell.dataset.pointer));
+    if (shown(said) === cell.textContent) same += 1;
+    else found.faults.push(new Fault('edited certificate', fact ? fact.at : null, `this page says ${quote(cell.textContent)} for ${cell.dataset.pointer}, and the log ${quote(said)}`, 'certificate.html'));
+  }
+  if (same === cells.length) found.notes.push(`All ${same} values on this page under \u201cIn the log\u2019s words\u201d are the log\u2019s.`);
+}
+
+// As the page shows text of a log: what moves the cursor, turns or hides is shown by its number.
+const shown = (text) => text === undefined ? undefined : text.replace(new RegExp(claims.unseen, 'gu'), (letter) => {
+  const short = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
+  const code = letter.codePointAt(0);
+  const digits = code.toString(16);
+  if (code > 0xffff) return `\\U${digits.padStart(8, '0')}`;
+  return short[letter] || (code <= 0xff ? `\\x${digits.padStart(2, '0')}` : `\\u${digits.padStart(4, '0')}`);
+});
+
+function summary(facts) {
+  const told = facts['run.end'].body.summary || {};
+  const parts = [
+    `final equity ${spoken(told.final_equity)}`, `return ${(100 * told.total_return).toFixed(2)} %`,
+    `${spoken(told.decisions)} decisions, ${spoken(told.failed)} failed`, `result digest ${spoken(facts['run.end'].body.result_digest)}`,
+  ];
+  return parts.map(shown).join('; ');
+}
+
+const zone = byId('drop');
+byId('choose').hidden = false;
+byId('files').addEventListener('change', (event) => event.target.files.length && check(event.target.files));
+zone.addEventListener('dragover', (event) => {
+  event.preventDefault();
+  zone.classList.add('over');
+});
+zone.addEventListener('dragleave', () => zone.classList.remove('over'));
+zone.addEventListener('drop', (event) => {
+  event.preventDefault();
+  zone.classList.remove('over');
+  if (event.dataTransfer.files.length) check(event.dataTransfer.files);
+});
+byId('head').addEventListener('change', () => last.length && check(last));

@@ -1,0 +1,250 @@
+// Whether the files are what was signed: leaves, tree, signatures, blobs, renderings, and the head on this page.
+const MOST = 100;
+const encodeLine = (line) => {
+  const bytes = new Uint8Array(line.length + 1);
+  bytes.set(line, 1);
+  return bytes;
+};
+
+async function node(left, right) {
+  const bytes = new Uint8Array(65);
+  bytes[0] = 1;
+  bytes.set(left, 1);
+  bytes.set(right, 33);
+  return sha256(bytes);
+}
+
+// The tree of RFC 6962, grown leaf by leaf.
+class Tree {
+  constructor() {
+    this.size = 0;
+    this.peaks = [];
+  }
+
+  async add(leaf) {
+    let grown = leaf;
+    for (let size = this.size; size % 2 === 1; size = (size - 1) / 2) grown = await node(this.peaks.pop(), grown);
+    this.peaks.push(grown);
+    this.size += 1;
+  }
+
+  async root() {
+    let root = this.peaks[this.peaks.length - 1];
+    for (let place = this.peaks.length - 2; place >= 0; place -= 1) root = await node(this.peaks[place], root);
+    return root;
+  }
+}
+
+// What was found: `faults` in the order of the records, `notes` what holds, `facts` what the log says of its run.
+async function prove(given, claims, pinned, watch) {
+  const { files, faults, notes, packed } = await openGiven(given, claims);
+  const found = { faults, notes, facts: {}, records: 0, head: null };
+  const missing = CORE.filter((name) => !files.has(name));
+  if (missing.length) {
+    if (!faults.some((fault) => fault.kind === 'unreadable archive')) {
+      for (const name of missing) faults.push(new Fault('missing file', null, `${name} is not in what you gave`, name));
+    }
+    return inOrder(found);
+  }
+  const keys = await checkSigners(files.get('run.pub'), claims, found);
+  const signed = await readCheckpoints(files.get('checkpoints'), keys, claims, found);
+  const log = splitLines(files.get('log.jsonl'));
+  await checkLog(log, signed, found, watch);
+  await checkHeads(log, signed, claims, pinned, found);
+  readRecords(log.lines, found);
+  await checkFiles(files, claims, packed, found);
+  return inOrder(found);
+}
+
+function inOrder(found) {
+  const rank = (fault) => {
+    if (['foreign key', 'forged certificate', 'malformed certificate', 'foreign certificate'].includes(fault.kind)) return -1;
+    if (fault.record !== null) return fault.record;
+    if (fault.kind === 'another archive') return Number.MAX_VALUE;
+    return fault.kind === 'stray file' ? Number.MAX_SAFE_INTEGER + 1 : Number.MAX_SAFE_INTEGER;
+  };
+  found.faults.sort((one, other) => (rank(one) === rank(other) ? (other.file === 'log.jsonl') - (one.file === 'log.jsonl') : rank(one) - rank(other)));
+  return found;
+}
+
+async function checkSigners(data, claims, found) {
+  let chains;
+  try {
+    chains = await readCertificates(data, claims.run_id);
+  } catch (error) {
+    if (!(error instanceof NoteError)) throw error;
+    found.faults.push(new Fault(error.kind || 'malformed certificate', null, `run.pub: ${error.message}`, 'run.pub'));
+    return [];
+  }
+  const before = found.faults.length;
+  for (const { project } of chains) {
+    const fingerprint = await hexDigest(project.raw);
+    if (!claims.signers.includes(fingerprint)) {
+      found.faults.push(new Fault('foreign key', null, `signed for by the key ${fingerprint}, which this certificate does not name`, 'run.pub'));
+    }
+  }
+  if (found.faults.length === before) found.notes.push(`The run's keys are certified by the project key ${claims.signers.join(', ')}.`);
+  return chains.map((chain) => chain.key);
+}
+
+// The checkpoints that hold, and the leaf of each record; null where the note that listed it does not hold.
+async function readCheckpoints(data, keys, claims, found) {
+  const { found: all, whole } = splitNotes(data);
+  const signed = { points: [], leaves: [], blind: false };
+  for (const [place, note] of keys.length ? all.entries() : []) {
+    const at = `checkpoint ${place + 1} of ${all.length}`;
+    try {
+      await openNote(note, keys);
+      takeCheckpoint(parseCheckpoint(note.text), at, signed, claims, found);
+    } catch (error) {
+      if (!(error instanceof NoteError)) throw error;
+      signed.blind = true;
+      pointFault(error.kind || 'edited checkpoint', signed, `${at}: ${error.message}`, found);
+    }
+  }
+  if (!whole) pointFault('dropped checkpoint', signed, 'the last checkpoint is cut off', found);
+  return signed;
+}
+
+function pointFault(kind, signed, detail, found) {
+  if (found.faults.length < MOST) found.faults.push(new Fault(kind, signed.leaves.length, detail, 'checkpoints'));
+}
+
+function takeCheckpoint(point, at, signed, claims, found) {
+  if (point.origin !== `agentrader/run/${claims.run_id}`) throw new NoteError(`it is of ${quote(point.origin)}`, 'foreign checkpoint');
+  const before = signed.leaves.length;
+  const start = point.size - point.leaves.length;
+  if (point.size <= before || start < before) {
+    pointFault('repeated checkpoint', signed, `${at} covers ${count(point.size, 'record')}, and one before it ${count(before, 'record')}`, found);
+    return;
+  }
+  if (start > before && !signed.blind) {
+    pointFault('dropped checkpoint', signed, `${at} lists records from ${start} on, and the one before it ends at ${before}`, found);
+  }
+  for (let gap = before; gap < start; gap += 1) signed.leaves.push(null);
+  signed.leaves.push(...point.leaves.map(hex));
+  signed.points.push(point);
+  signed.blind = false;
+}
+
+function splitLines(data) {
+  const lines = [];
+  let start = 0;
+  for (let end = data.indexOf(10); end >= 0; end = data.indexOf(10, start)) {
+    lines.push(data.subarray(start, end));
+    start = end + 1;
+  }
+  return { lines, torn: data.length - start };
+}
+
+async function checkLog(log, signed, found, watch) {
+  const leaves = [];
+  for (let at = 0; at < log.lines.length; at += 1000) {
+    leaves.push(...await Promise.all(log.lines.slice(at, at + 1000).map((line) => hexDigest(encodeLine(line)))));
+    watch(`${leaves.length.toLocaleString('en-US')} of ${count(log.lines.length, 'record')} read`);
+  }
+  log.leaves = leaves;
+  found.records = leaves.length;
+  if (!signed.points.length) return;
+  await compare(log, signed, found);
+  await growTree(log, signed, found, watch);
+  if (log.torn) logFault('appended', leaves.length, `${log.torn} bytes stand behind the last record`, found);
+}
+
+function logFault(kind, record, detail, found) {
+  if (found.faults.length < MOST) found.faults.push(new Fault(kind, record, detail, 'log.jsonl'));
+}
+
+// Names what was done at the first record that is not the signed one, and every other that was edited in its place.
+async function compare({ lines, leaves }, signed, found) {
+  const due = signed.leaves;
+  const wrong = [];
+  for (let at = 0; at < Math.min(leaves.length, due.length); at += 1) if (due[at] !== null && leaves[at] !== due[at]) wrong.push(at);
+  if (!wrong.length) {
+    if (leaves.length < due.length) logFault('truncated', leaves.length, `the log ends after ${count(leaves.length, 'record')}, and ${due.length} were signed`, found);
+    if (leaves.length > due.length) logFault('appended', due.length, `${count(leaves.length - due.length, 'record')} stand behind the signed end`, found);
+    return;
+  }
+  const first = wrong[0];
+  const moved = shift(leaves, due, first);
+  if (moved) logFault(moved, first, `record ${first} is not the one that was signed there`, found);
+  else for (const at of wrong.slice(0, MOST)) await nameEdit(lines[at], due[at], at, found);
+  if (!moved && leaves.length !== due.length) {
+    const kind = leaves.length < due.length ? 'truncated' : 'appended';
+    logFault(kind, Math.min(leaves.length, due.length), `the log has ${count(leaves.length, 'record')}, and ${due.length} were signed`, found);
+  }
+}
+
+function shift(leaves, due, at) {
+  const signedAt = due.indexOf(leaves[at]);
+  const standsAt = leaves.indexOf(due[at], at + 1);
+  if (signedAt > at && standsAt > at && leaves.length === due.length) return 'reordered';
+  if (signedAt > at) return 'deleted';
+  if (signedAt >= 0) return 'duplicated';
+  if (leaves.length > due.length && standsAt > at) return 'inserted';
+  // Records that were numbered anew behind a gap: none of what follows is what was signed.
+  if (leaves.length < due.length && leaves.length - at > 1 && leaves.slice(at).every((leaf, place) => leaf !== due[at + place])) return 'deleted';
+  return null;
+}
+
+async function nameEdit(line, due, at, found) {
+  let spelled = null;
+  try {
+    spelled = await hexDigest(encodeLine(encoder.encode(canonical(JSON.parse(read(line))))));
+  } catch {
+    // no JSON: edited
+  }
+  if (spelled === due) logFault('re-encoded', at, 'the line has other bytes that read as what was signed', found);
+  else logFault('edited', at, 'the record says something else than what was signed', found);
+}
+
+const read = (line) => new TextDecoder('utf-8', { fatal: true }).decode(line);
+
+// RFC 8785: names in order, numbers and texts as ECMAScript writes them.
+function canonical(value) {
+  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
+  if (value === null || typeof value !== 'object') return JSON.stringify(value);
+  return `{${Object.keys(value).sort().map((name) => `${JSON.stringify(name)}:${canonical(value[name])}`).join(',')}}`;
+}
+
+// Every signed root against the tree of the signed leaves. Where a note does not hold, the log's own leaf stands in.
+async function growTree(log, signed, found, watch) {
+  const tree = new Tree();
+  const wanted = new Set(log.wanted);
+  signed.roots = new Map();
+  for (const point of signed.points) {
+    while (tree.size < point.size) {
+      const leaf = signed.leaves[tree.size] ?? log.leaves[tree.size];
+      if (leaf === undefined) return;
+      await tree.add(Uint8Array.from(leaf.match(/../g), (pair) => parseInt(pair, 16)));
+      if (wanted.has(tree.size)) signed.roots.set(tree.size, hex(await tree.root()));
+    }
+    const root = await tree.root();
+    signed.roots.set(point.size, hex(root));
+    watch(`${tree.size.toLocaleString('en-US')} of ${count(signed.leaves.length, 'leaf').replace('leafs', 'leaves')} in the tree`);
+    if (!equal(root, point.root)) {
+      const from = signed.leaves.indexOf(null);
+      if (from < 0) logFault('fork', point.size - point.leaves.length, `a signed root is not that of the first ${point.size} records`, found);
+      else logFault('edited', from, `one of the records from ${from} to ${point.size - 1} is not what was signed`, found);
+      return;
+    }
+  }
+  const last = signed.points[signed.points.length - 1];
+  found.head = `${last.size}-${hex(last.root)}`;
+  found.notes.push(`${count(signed.points.length, 'signature')} and as many roots hold, over ${count(last.size, 'record')}.`);
+}
+
+async function checkHeads(log, signed, claims, pinned, found) {
+  const spoilt = found.faults.some((fault) => fault.file === 'log.jsonl');
+  for (const [head, whose] of [[claims.head, 'this certificate names'], ...(pinned ? [[pinned, 'you gave']] : [])]) {
+    const size = Number(head.split('-')[0]);
+    const last = signed.points.length ? signed.points[signed.points.length - 1].size : 0;
+    if (found.head === head) found.notes.push(`The head is the one that ${whose}: ${head}`);
+    else if (last < size) logFault('truncated', Math.min(last, found.records), `the head that ${whose} covers ${count(size, 'record')}; ${last} are signed here`, found);
+    else if (!spoilt) {
+      const same = signed.roots && signed.roots.get(size) === head.slice(head.indexOf('-') + 1);
+      if (same) logFault('appended', size, `the head that ${whose} covers ${count(size, 'record')}, and ${last} are signed here`, found);
+      else logFault('rewritten', null, `all of it agrees with itself, and not with the head that ${whose}`, found);
+    }
+  }
+}

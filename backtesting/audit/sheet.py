@@ -1,0 +1,48 @@
+"""What the pages of this room share: their assets, and a policy that allows nothing but what is in the page."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from data.model.escape import escape_line
+
+ASSETS = Path(__file__).parent / "assets"
+
+
+def environment() -> Environment:
+    """Templates in which every text is escaped, for HTML and for the eye."""
+    return Environment(
+        loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined, finalize=_shown,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+
+
+def policy(scripts: tuple[str, ...], style: str) -> str:
+    """A content security policy: these scripts and this style by their digests, and no request at all."""
+    allowed = " ".join(_source(text) for text in scripts)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src {_source(style)}; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def asset(name: str) -> str:
+    """The text of one of our own files."""
+    return (ASSETS / name).read_text(encoding="utf-8")
+
+
+def enclosed(*names: str) -> str:
+    """Several of our scripts as one, whose names nobody else sees."""
+    return "(() => {\n'use strict';\n" + "".join(asset(name) for name in names) + "})();\n"
+
+
+def _source(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _shown(value: object) -> object:
+    return escape_line(value) if type(value) is str else value

@@ -1,0 +1,387 @@
+"""The certificate in a real browser: a good bundle is verified, of a changed one it says what was done, and where."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import chromium
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from shared_run import RELEASE, Culprit, Sent, respelled, send
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(chromium.find() is None, reason="needs Chromium"),
+]
+OUTCOME = "document.getElementById('outcome')"
+DONE = f"{OUTCOME}.dataset.verdict && {OUTCOME}.dataset.verdict !== 'busy'"
+FAULTS = (
+    f"Array.from({OUTCOME}.querySelectorAll('tbody tr'), (row) => Array.from(row.cells, (cell) => cell.textContent))"
+)
+END = 168  # the record of run.end; the one behind it names the renderings
+Deed = Callable[[Culprit], object]
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[chromium.Page]:
+    with chromium.Page() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def sent(tmp_path_factory: pytest.TempPathFactory) -> Sent:
+    return send(tmp_path_factory.mktemp("shared"))
+
+
+@pytest.fixture(autouse=True)
+def quiet(page: chromium.Page) -> Iterator[None]:
+    """Whatever a test does, the page complains of nothing and asks for nothing but itself."""
+    page.complaints.clear()
+    page.requests.clear()
+    page.size(1360, 900)
+    yield
+    assert page.complaints == []
+    assert {url.rsplit("/", 1)[-1] for url in page.requests} <= {"certificate.html", "about:blank"}
+
+
+def checked(page: chromium.Page, certificate: Path, *paths: Path, head: str = "") -> str:
+    """Opens the certificate, gives it the files, and returns the verdict."""
+    page.open(certificate)
+    page.run(f"document.getElementById('head').value = '{head}'")
+    page.give("#files", *paths)
+    page.until(DONE)
+    return str(page.run(f"{OUTCOME}.dataset.verdict"))
+
+
+def first(page: chromium.Page) -> tuple[str, str, str]:
+    """The first fault: the record, what was done, the file."""
+    record, kind, file, _ = page.run(FAULTS)[0]
+    return record, kind, file
+
+
+def told(page: chromium.Page) -> str:
+    return str(page.run(f"{OUTCOME}.textContent"))
+
+
+def test_a_good_bundle_is_verified(page: chromium.Page, sent: Sent) -> None:
+    assert checked(page, sent.page, sent.bundle, head=sent.handout.head) == "verified"
+    text = told(page)
+    for said in (
+        "Verified",
+        "17 signatures and as many roots hold, over 170 records",
+        f"The head is the one that this certificate names: {sent.handout.head}",
+        f"The head is the one that you gave: {sent.handout.head}",
+        f"SHA-256 {sent.handout.bundle.sha256}",
+        "1 blob and 7 other files have the digests that the log names",
+        "final equity 10039.6470626; return 0.40 %; 4 decisions, 0 failed",
+        "are the log\u2019s",
+    ):
+        assert said in text
+    assert "You gave no head" not in text
+
+
+@pytest.mark.parametrize("names", [("log.jsonl", "checkpoints", "run.pub"), ("*",)], ids=["three files", "all files"])
+def test_the_loose_files_are_verified(page: chromium.Page, sent: Sent, names: tuple[str, ...]) -> None:
+    found = [path for name in names for path in sent.culprit.folder.rglob(name) if path.is_file()]
+    assert checked(page, sent.page, *found) == "verified"
+    assert ("Not looked at, because not given: 8 files" in told(page)) is (len(found) == 3)
+
+
+def test_a_dropped_bundle_is_verified(page: chromium.Page, sent: Sent) -> None:
+    checked(page, sent.page, sent.bundle)
+    page.run(
+        "{ const dropped = new DataTransfer(); dropped.items.add(document.getElementById('files').files[0]);"
+        f" {OUTCOME}.dataset.verdict = 'busy'; document.getElementById('drop').dispatchEvent("
+        "new DragEvent('drop', {dataTransfer: dropped, bubbles: true, cancelable: true})); }"
+    )
+    page.until(DONE)
+    assert page.run(f"{OUTCOME}.dataset.verdict") == "verified"
+
+
+def put(lines: list[bytes], *parts: slice | bytes) -> list[bytes]:
+    """A log of slices of the old one, and of other lines."""
+    return [line for part in parts for line in (lines[part] if isinstance(part, slice) else [part])]
+
+
+def log(*parts: slice | bytes | int) -> Deed:
+    """A log of slices of the old one; a number is the record of that number, again."""
+
+    def deed(culprit: Culprit) -> None:
+        lines = culprit.lines
+        culprit.lines = put(lines, *(lines[part] if isinstance(part, int) else part for part in parts))
+
+    return deed
+
+
+def renumbered(culprit: Culprit) -> None:
+    log(slice(0, 40), slice(41, None))(culprit)
+    for place in range(40, len(culprit.lines)):
+        culprit.change(place, lambda record, place=place: record.update({"audit.seq": place}))
+
+
+def noted(how: Callable[[list[str]], list[str]]) -> Deed:
+    """A change of the checkpoints."""
+
+    def deed(culprit: Culprit) -> None:
+        culprit.notes = how(culprit.notes)
+
+    return deed
+
+
+def says(text: str) -> Callable[[dict[str, Any]], None]:
+    def change(record: dict[str, Any]) -> None:
+        record["body"]["said"] = text
+
+    return change
+
+
+def rewritten(culprit: Culprit) -> None:
+    culprit.change(20, says("something else"))
+    culprit.sign(culprit.key)
+
+
+def stolen(culprit: Culprit) -> None:
+    culprit.change(20, says("something else"))
+    culprit.sign(culprit.stranger)
+
+
+def cut_back(culprit: Culprit) -> None:
+    culprit.lines = culprit.lines[:100]
+    culprit.notes = culprit.notes[:10]
+
+
+def foreign_note(culprit: Culprit) -> None:
+    other = culprit.stranger.key.sign(culprit.notes[3].rpartition("\n\n")[0] + "\n")
+    culprit.notes = [*culprit.notes[:3], other, *culprit.notes[4:]]
+
+
+def forged(culprit: Culprit) -> None:
+    parts = culprit.key.certificates.split("\n\n")
+    other = culprit.stranger.certificates.split("\n\n")
+    culprit.path("run.pub").write_text("\n\n".join([parts[0], parts[1], *other[2:]]), "utf-8", newline="")
+
+
+DEEDS: list[tuple[str, Deed, str, str, str]] = [
+    ("a word is another one", lambda c: c.change(20, says("x")), "20", "edited", "log.jsonl"),
+    ("the result is another one", lambda c: c.change(END, says("x")), str(END), "edited", "log.jsonl"),
+    ("a blank in a line", log(slice(0, 30), b"?", slice(31, None)), "30", "edited", "log.jsonl"),
+    ("a record is gone", log(slice(0, 40), slice(41, None)), "40", "deleted", "log.jsonl"),
+    ("gone, the rest numbered anew", renumbered, "40", "deleted", "log.jsonl"),
+    ("one is added", log(slice(0, 50), b"{}", slice(50, None)), "50", "inserted", "log.jsonl"),
+    ("one stands twice", log(slice(0, 61), 60, slice(61, None)), "61", "duplicated", "log.jsonl"),
+    ("two changed places", log(slice(0, 70), 71, 70, slice(72, None)), "70", "reordered", "log.jsonl"),
+    ("the end is cut off", log(slice(0, 150)), "150", "truncated", "log.jsonl"),
+    ("one behind the end", log(slice(0, None), 20), "170", "appended", "log.jsonl"),
+    ("all is cut back", cut_back, "100", "truncated", "log.jsonl"),
+    ("written anew by its owner", rewritten, "\u2013", "rewritten", "log.jsonl"),
+    ("written anew by a stranger", stolen, "\u2013", "foreign key", "run.pub"),
+    ("a certificate by a stranger", forged, "\u2013", "forged certificate", "run.pub"),
+    ("no run.pub", lambda c: c.path("run.pub").unlink(), "\u2013", "missing file", "run.pub"),
+    (
+        "a root is another one",
+        noted(lambda n: [*n[:4], n[4].replace("\n50\n", "\n50\nAA", 1), *n[5:]]),
+        *("40", "edited checkpoint", "checkpoints"),
+    ),
+    ("a size is another one", noted(lambda n: [*n[:4], n[4].replace("\n50\n", "\n51\n"), *n[5:]]),
+     "40", "edited checkpoint", "checkpoints"),
+    ("a checkpoint is gone", noted(lambda n: [*n[:5], *n[6:]]), "50", "dropped checkpoint", "checkpoints"),
+    ("a checkpoint stands twice", noted(lambda n: [*n[:5], *n[4:]]), "50", "repeated checkpoint", "checkpoints"),
+    ("a signature spelled otherwise", noted(lambda n: [*n[:6], respelled(n[6]), *n[7:]]),
+     "60", "re-encoded checkpoint", "checkpoints"),
+    ("a stranger's checkpoint", foreign_note, "30", "foreign checkpoint", "checkpoints"),
+    ("a blob is another one", lambda c: c.bend(c.blob), "", "replaced blob", "blobs"),
+    ("a blob is gone", lambda c: c.path(c.blob).unlink(), "", "missing blob", "blobs"),
+    ("the report is another one", lambda c: c.bend("report.html"), "169", "edited rendering", "report.html"),
+    ("a table is gone", lambda c: c.path("trades.csv").unlink(), "169", "missing file", "trades.csv"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("deed", "record", "kind", "file"), [each[1:] for each in DEEDS], ids=[e[0] for e in DEEDS])
+def test_a_changed_bundle_is_told_where(
+    page: chromium.Page, sent: Sent, tmp_path: Path, deed: Deed, record: str, kind: str, file: str
+) -> None:
+    culprit = sent.copy(tmp_path)
+    deed(culprit)
+    assert checked(page, sent.page, culprit.packed(tmp_path / "out")) == "refuted"
+    found = first(page)
+    assert found[1] == kind
+    assert found[2].startswith(file)
+    assert not record or found[0] == record
+    assert page.run(FAULTS)[-1][1] == "another archive"
+    assert "Verified" not in told(page)
+
+
+def test_another_spelling_of_a_record_is_told_apart(page: chromium.Page, sent: Sent, tmp_path: Path) -> None:
+    culprit = sent.copy(tmp_path)
+    lines = culprit.lines
+    culprit.lines = put(lines, slice(0, 30), lines[30].replace(b'":', b'": ', 1), slice(31, None))
+    assert checked(page, sent.page, culprit.packed(tmp_path / "out")) == "refuted"
+    assert first(page) == ("30", "re-encoded", "log.jsonl")
+
+
+def repacked(sent: Sent, change: Callable[[tarfile.TarFile, list[tarfile.TarInfo]], None], target: Path) -> Path:
+    """The bundle's tar written again with more in it."""
+    tar = pa.CompressedInputStream(io.BytesIO(sent.bundle.read_bytes()), "zstd").read()
+    made = io.BytesIO()
+    with (
+        tarfile.open(fileobj=io.BytesIO(tar)) as old,
+        tarfile.open(fileobj=made, mode="w", format=tarfile.USTAR_FORMAT) as new,
+    ):
+        members = old.getmembers()
+        for member in members:
+            new.addfile(member, old.extractfile(member))
+        change(new, members)
+    path = target / "changed.tar.zst"
+    path.write_bytes(pa.compress(made.getvalue(), "zstd", asbytes=True))
+    return path
+
+
+def entry(name: str, kind: bytes = tarfile.REGTYPE) -> Callable[[tarfile.TarFile, list[tarfile.TarInfo]], None]:
+    def change(archive: tarfile.TarFile, _: list[tarfile.TarInfo]) -> None:
+        info = tarfile.TarInfo(name)
+        info.type, info.linkname = kind, "/etc/passwd" if kind == tarfile.SYMTYPE else ""
+        archive.addfile(info)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        (entry(f"{RELEASE.name}/log.jsonl"), "stray file"),
+        (entry("../../.profile"), "stray file"),
+        (entry(f"{RELEASE.name}/notes.txt"), "stray file"),
+        (entry(f"{RELEASE.name}/notes.txt", tarfile.SYMTYPE), "not a regular file"),
+    ],
+    ids=["a name twice", "outside of the folder", "a stray file", "a link"],
+)
+def test_what_else_an_archive_holds_is_told(
+    page: chromium.Page, sent: Sent, tmp_path: Path, change: Any, kind: str
+) -> None:
+    assert checked(page, sent.page, repacked(sent, change, tmp_path)) == "refuted"
+    assert first(page)[1] == kind
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (lambda whole: whole[: len(whole) // 2], "unreadable archive"),
+        (lambda whole: whole[:4] + b"\xff" * 60 + whole[64:], "unreadable archive"),
+        (lambda _: pa.compress(bytes(100 << 20), "zstd", asbytes=True), "unreadable archive"),
+        (lambda _: pa.compress(b"no tar", "zstd", asbytes=True), "unreadable archive"),
+        (lambda _: b"nothing of the kind", "unreadable archive"),
+        (lambda whole: whole + whole, "another archive"),
+    ],
+    ids=["cut off", "no frame", "a hundred megabytes of nothing", "no tar in it", "no archive", "twice"],
+)
+def test_a_broken_archive_is_told(
+    page: chromium.Page, sent: Sent, tmp_path: Path, data: Callable[[bytes], bytes], kind: str
+) -> None:
+    path = tmp_path / "changed.tar.zst"
+    path.write_bytes(data(sent.bundle.read_bytes()))
+    assert checked(page, sent.page, path) == "refuted"
+    assert kind in {fault[1] for fault in page.run(FAULTS)}
+
+
+# Flips one bit of the file that was chosen last, and checks the result.
+_FLIP = """(async () => {
+  const input = document.getElementById('files');
+  window.whole = window.whole || new Uint8Array(await input.files[0].arrayBuffer());
+  const changed = window.whole.slice();
+  changed[Math.floor(AT * changed.length)] ^= 1 << BIT;
+  const chosen = new DataTransfer();
+  chosen.items.add(new File([changed], 'changed.tar.zst'));
+  document.getElementById('outcome').dataset.verdict = 'busy';
+  input.files = chosen.files;
+  input.dispatchEvent(new Event('change'));
+})()"""
+
+
+def test_any_flipped_bit_of_the_bundle_is_seen(page: chromium.Page, sent: Sent) -> None:
+    assert checked(page, sent.page, sent.bundle) == "verified"
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.floats(0, 1, exclude_max=True), st.integers(0, 7))
+    def flipped(at: float, bit: int) -> None:
+        page.run(_FLIP.replace("AT", repr(at)).replace("BIT", str(bit)))
+        page.until(DONE)
+        assert page.run(f"{OUTCOME}.dataset.verdict") == "refuted"
+
+    flipped()
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        (lambda head: f"{head[:-1]}{'0' if head[-1] != '0' else '1'}", "rewritten"),
+        (lambda head: head.replace("170-", "171-"), "truncated"),
+        (lambda head: head.replace("170-", "160-"), "rewritten"),
+    ],
+)
+def test_a_head_of_the_reader_s_own_counts(
+    page: chromium.Page, sent: Sent, change: Callable[[str], str], kind: str
+) -> None:
+    assert checked(page, sent.page, sent.bundle, head=change(sent.handout.head)) == "refuted"
+    assert [fault[1] for fault in page.run(FAULTS)] == [kind]
+
+
+def test_a_head_that_is_none_is_not_passed_over(page: chromium.Page, sent: Sent) -> None:
+    assert checked(page, sent.page, sent.bundle, head="170") == "cannot"
+
+
+def test_a_browser_without_ed25519_says_so(page: chromium.Page, sent: Sent) -> None:
+    page.open(sent.page)
+    page.run("crypto.subtle.importKey = () => Promise.reject(new DOMException('no', 'NotSupportedError'))")
+    page.give("#files", sent.bundle)
+    page.until(DONE)
+    assert page.run(f"{OUTCOME}.dataset.verdict") == "cannot"
+    assert "cannot check Ed25519" in told(page)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "record"),
+    [
+        (">10039.6470626<", ">20039.6470626<", str(END)),
+        (">2018-07-31<", ">2018-08-31<", "0"),
+        (">complete<", "><", "168"),
+    ],
+)
+def test_a_changed_certificate_is_held_against_the_log(
+    page: chromium.Page, sent: Sent, tmp_path: Path, before: str, after: str, record: str
+) -> None:
+    text = sent.page.read_text("utf-8")
+    assert text.count(before) == 1
+    changed = tmp_path / "certificate.html"
+    changed.write_text(text.replace(before, after), "utf-8")
+    assert checked(page, changed, sent.bundle) == "refuted"
+    assert first(page) == (record, "edited certificate", "certificate.html")
+
+
+def test_a_changed_script_does_not_run(page: chromium.Page, sent: Sent, tmp_path: Path) -> None:
+    changed = tmp_path / "certificate.html"
+    changed.write_text(sent.page.read_text("utf-8").replace("'refuted'", "'verified'"), "utf-8")
+    page.open(changed)
+    assert page.run("document.getElementById('choose').hidden")
+    assert any("Content Security Policy" in str(complaint) for complaint in page.complaints)
+    page.complaints.clear()
+
+
+@pytest.mark.parametrize(("width", "height", "mobile"), [(1360, 900, False), (390, 844, True)])
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_page_fits(
+    page: chromium.Page, sent: Sent, tmp_path: Path, *, width: int, height: int, mobile: bool, dark: bool
+) -> None:
+    culprit = sent.copy(tmp_path)
+    culprit.change(20, says("x" * 400))
+    page.size(width, height, mobile=mobile, dark=dark)
+    for given_file in (sent.bundle, culprit.packed(tmp_path / "out")):
+        checked(page, sent.page, given_file)
+        assert page.run("document.documentElement.scrollWidth") == width
+    paper = page.run("getComputedStyle(document.body).backgroundColor")
+    assert (paper == "rgb(20, 22, 26)") is dark
