@@ -115,7 +115,7 @@ def _window(place: Place) -> tuple[str, ...]:
 def _fly(place: Place, url: str, concurrency: int, *words: str) -> Flown:
     with tempfile.TemporaryDirectory(dir=place.folder) as runs:
         command = place.job(*words, "--json", "--output_dir", runs)
-        command += ["--model", "openai/gpt-4o-mini", "--base_url", url, "--concurrency", f"{concurrency}"]
+        command += ["--model", "openai/gpt-4o-mini", "--base_url", url, "--concurrency", f"{concurrency}", "--yes"]
         environ = os.environ | {"DATABASE_URL": place.url}
         with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as job:  # noqa: S603
             resident = tuple(_watch(job, Path(runs)))
