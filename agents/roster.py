@@ -7,6 +7,7 @@ to its model: it takes six times as long to make as an agent, and remembers coun
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -18,6 +19,10 @@ from agents.llm.models import ModelSpec
 from agents.opinions import answer_schema
 from agents.prompt_files import Prompt, system_message
 from data.model.decisions import Role
+
+_NOISE = logging.getLogger("autogen.oai.client")
+_NOISE.handlers.clear()  # they write to standard output, where results go
+_NOISE.setLevel(logging.ERROR)  # it warns of a key that stands in for the real one, which only the transport knows
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
+import house
 import pytest
 import stage
 from autogen import OpenAIWrapper
@@ -90,3 +93,9 @@ def test_no_environment_variable_redirects_the_call(monkeypatch: pytest.MonkeyPa
 def test_the_key_is_in_no_message() -> None:
     _, channel = stage.talk()
     assert "sk-canary" not in json.dumps(channel.requests)
+
+
+def test_autogen_writes_nothing_where_results_go() -> None:
+    code = "import agents.roster, openai; from autogen.oai.client import OpenAIClient; OpenAIClient(openai.OpenAI(api_key='x'))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=house.ROOT, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
