@@ -96,6 +96,7 @@ def test_the_key_is_in_no_message() -> None:
 
 
 def test_autogen_writes_nothing_where_results_go() -> None:
-    code = "import agents.roster, openai; from autogen.oai.client import OpenAIClient; OpenAIClient(openai.OpenAI(api_key='x'))"
+    code = "import agents.roster, openai; from autogen.oai.client import OpenAIClient as Client\n"
+    code += "Client(openai.OpenAI(api_key='x'))"
     done = subprocess.run([sys.executable, "-c", code], cwd=house.ROOT, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
