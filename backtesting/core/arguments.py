@@ -16,7 +16,7 @@ from data.model.canonical import Json
 from data.model.errors import UsageError
 from data.model.instants import Interval, parse_day
 
-_LISTS = frozenset({"symbol", "agent_model", "accept_models", "price"})
+_LISTS = frozenset({"symbol", "agent_model", "accept_models", "price", "notify"})
 _UNSAID = object()
 # What a resumed run must have in common with the run it goes on with, and what it takes over unless told otherwise.
 _QUESTION = (
@@ -73,6 +73,7 @@ class Settings:
     log_level: str
     resume: Path | None
     timestamp_url: str | None
+    notify: tuple[str, ...]
     invocation: Mapping[str, Json]
 
 
@@ -173,6 +174,7 @@ def _settings(options: argparse.Namespace, environ: Mapping[str, str]) -> Settin
         log_level=options.log_level.upper(),
         resume=options.resume or None,
         timestamp_url=options.timestamp_url or environ.get("AGENTRADER_TIMESTAMP_URL") or None,
+        notify=tuple(options.notify or environ.get("AGENTRADER_NOTIFY", "").split()),
         invocation={**invocation, "model": model},
     )
 

@@ -81,6 +81,13 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--timeout", type=float, default=120.0, metavar="S", help="seconds to wait for a reply")
     group.add_argument("--resume", metavar="RUN", help="go on with a run that was stopped: its id or its folder")
     group.add_argument("--timestamp_url", metavar="URL", help="an RFC 3161 authority; stamps begin and head")
+    group.add_argument(
+        "--notify",
+        nargs="+",
+        action="extend",
+        metavar="TO",
+        help="https://… or mailto:…, told at the end, at a stop and at 80 %% of the budget; default $AGENTRADER_NOTIFY",
+    )
     group.add_argument("--output_dir", type=Path, default=ROOT / "data/runs", metavar="DIR", help="default data/runs")
     group.add_argument("--database", metavar="URL", help="default $DATABASE_URL, else an embedded PostgreSQL")
     group.add_argument("--concurrency", type=int, default=1, metavar="N", help="calls in flight, default 1")

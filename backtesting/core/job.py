@@ -18,11 +18,12 @@ from agents.prompt_files import Prompt, load_prompts
 from backtesting.core.arguments import Settings
 from backtesting.core.consent import Ask
 from backtesting.core.crew import Crew
-from backtesting.core.display import progress, show_summary
+from backtesting.core.display import Advance, progress, show_summary
 from backtesting.core.environment import environment
 from backtesting.core.fetching import bring_data
-from backtesting.core.loop import Session
+from backtesting.core.loop import Session, Tape
 from backtesting.core.market import market_in
+from backtesting.core.notices import BudgetWatch, Notices, require_places
 from backtesting.core.opening import Office, Opened, going_on
 from backtesting.core.outcome import Result, Summary, end, recorded_summary
 from backtesting.core.podium import Podium
@@ -32,6 +33,7 @@ from backtesting.core.rehearsal import Diverged
 from backtesting.core.resuming import Begun, decided, read_begun, read_end
 from backtesting.core.run import Overheard, Tally, begin, play
 from backtesting.core.stopping import StoppableTransport, StopSwitch
+from backtesting.core.timeline import Step
 from data.journal.anchors import Moment
 from data.journal.checkpoints import read_checkpoints
 from data.journal.comms_file import CommsFile
@@ -70,14 +72,17 @@ class Job:
             return replace(self, run_id=begun.run_id).run(out, err)
         if self.settings.estimate:
             return self._reckoning.show(self._prompts(begun), self._decided(begun), out, console)
+        notices = self._notices(console)
         try:
-            summary = self._finished(begun) or self._work(begun, console)
+            with notices.at_a_stop():
+                summary = self._finished(begun) or self._work(begun, console)
         except Diverged as parted:
             raise (parted if begun is None else parted.with_hint(begun.hint())) from None
         if self.settings.json:
             json.dump(summary.for_programs(), out)
             out.write("\n")
         show_summary(console, summary)
+        notices.over(summary)
         return 0 if summary.status == "complete" else INCOMPLETE
 
     @property
@@ -89,6 +94,19 @@ class Job:
     def _office(self) -> Office:
         keys = self.environ.get("AGENTRADER_KEYS")
         return Office(self.root, Path(keys) if keys else self.root / "data" / "keys", self.clock)
+
+    def _notices(self, console: Console) -> Notices:
+        places = require_places(self.settings.notify)
+        return Notices(self.run_id, places, lambda line: console.print(line, markup=False, soft_wrap=True))
+
+    def _noticing(self, advance: Advance, channel: Channel, console: Console) -> Advance:
+        watch = BudgetWatch(self._notices(console), self.settings.budget_usd, lambda: channel.totals.cost_usd)
+
+        def noticed(step: Step, tape: Tape) -> None:
+            advance(step, tape)
+            watch.look()
+
+        return noticed
 
     def _finished(self, begun: Begun | None) -> Summary | None:
         """The result of a run that has nothing left to go on with."""
@@ -177,7 +195,7 @@ class Job:
                     podium,
                     max_failures=self.settings.max_failures,
                     check=switch.check,
-                    on_step=advance,
+                    on_step=self._noticing(advance, channel, console),
                 )
             result = Result(prepared, ending, tally, channel.totals, panel.note, self.monotonic() - started)
             summary = result.summary(self.run_id, self.folder, comms.path)
