@@ -52,17 +52,19 @@ class Meter:
 
     @property
     def longest_output(self) -> int:
-        """Tokens to expect of an answer at most: 4096 or the longest one; later half as much again as that."""
-        if self._answers < _ANSWERS:
-            return max(_OUTPUT_TOKENS, self._longest)
-        return ceil(self._longest * _LONGER)
+        """Tokens to expect of an answer at most before any is known: the longest one so far, and 4096 at least."""
+        return max(_OUTPUT_TOKENS, self._longest)
 
-    def most(self, request_bytes: int) -> Tokens:
-        """What a request of that size may take at most, as far as anybody can say."""
+    def most(self, request_bytes: int, *, ahead: bool = False) -> Tokens:
+        """What a request of that size may take at most, as far as answers tell; for a decision ahead, at the very most.
+
+        So decisions ahead wait where the rest of the budget is small, while the next one goes on to its end.
+        """
         with self._lock:
-            learned = self._answers >= _ANSWERS and self._densest > 0
-            dense = ceil(request_bytes * self._densest * _DENSER) if learned else request_bytes
-            return Tokens(min(request_bytes, dense), self.longest_output)
+            if ahead or self._answers < _ANSWERS:
+                return Tokens(request_bytes, self.longest_output)
+            dense = ceil(request_bytes * self._densest * _DENSER) or request_bytes
+            return Tokens(min(request_bytes, dense), ceil(self._longest * _LONGER))
 
     @property
     def totals(self) -> Totals:

@@ -62,11 +62,11 @@ class Desk:
     max_attempts: int
     timeout_s: float
 
-    def worst_usd(self, spec: ModelSpec, request_bytes: int) -> Decimal:
+    def worst_usd(self, spec: ModelSpec, request_bytes: int, *, ahead: bool = False) -> Decimal:
         """The most a request may cost. 0 without a budget. Raises UsageError."""
         if self.meter.budget_usd is None:
             return Decimal(0)
-        worst = self.prices.cost(spec, self.meter.most(request_bytes), self.clock.now())
+        worst = self.prices.cost(spec, self.meter.most(request_bytes, ahead=ahead), self.clock.now())
         if worst is None:
             raise UsageError(
                 f"the price of {spec.shown} is not known, so --budget_usd cannot be kept; "
@@ -83,7 +83,8 @@ class _Charge:
         self._desk, self._asked = desk, asked
 
     def __call__(self, calls_before: int) -> bool:
-        self.worst = self._desk.worst_usd(self._asked.turn.model, len(self._asked.recorded))
+        asked = self._asked
+        self.worst = self._desk.worst_usd(asked.turn.model, len(asked.recorded), ahead=calls_before > 0)
         return self._desk.meter.reserve(self.worst, again=self._asked.attempt > 1, before=calls_before)
 
 

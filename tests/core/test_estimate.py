@@ -16,6 +16,7 @@ import fault_server as server
 
 from agents.llm.models import resolve_model
 from agents.llm.prices import PriceList, Tokens
+from backtesting.core import authentic_backtest
 from backtesting.core.consent import require_consent
 from backtesting.core.estimate import Estimate, Pace, Range, estimate
 from backtesting.core.sampling import Call, Sample
@@ -143,3 +144,31 @@ def test_what_may_cost_more_needs_a_yes(usd: float | None, budget: str | None) -
     answer(yes=True)
     assert len(asked) == 2
     assert asked[0].endswith("[y/N] ")
+
+
+def test_a_dear_run_is_refused_where_nobody_can_be_asked(
+    tmp_path: Path, bitcoin: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(authentic_backtest, "ROOT", tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY["OPENAI_API_KEY"])
+    with server.FaultServer() as listening:
+        words = [*WINDOW, "--model", "openai/gpt-4o", "--base_url", listening.base_url, "--database", bitcoin]
+        assert authentic_backtest.main([*words, "--output_dir", str(tmp_path / "runs")]) == 2
+        assert listening.received == []
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "this run would cost 7." in told
+    assert "--yes" in told
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_resumed_run_is_asked_about_what_is_left(tmp_path: Path, bitcoin: str, counting: tuple[str, Counted]) -> None:
+    """After so many decisions that the rest costs next to nothing, nobody needs to be asked."""
+    url, _ = counting
+    words = (*WINDOW, "--model", "openai/gpt-4o", "--base_url", url, "--decide_every", "12")
+    stopped = play(tmp_path, bitcoin, *words, "--budget_usd", "0.3", environ=KEY)
+    assert stopped.code == 3
+    told = play(tmp_path, bitcoin, "--resume", str(stopped.folder), "--estimate")
+    left = told.summary["estimate"]["decisions"]
+    assert left == 20 - stopped.summary["decisions"]
+    assert 0 < left < 20

@@ -151,7 +151,17 @@ def test_a_full_disk_stops_the_run_and_nobody_takes_it_for_the_model(
 
 
 def run_in_a_process(tmp_path: Path, url: str, model: server.FaultServer) -> subprocess.Popen[str]:
-    words = [*MODEL, "--base_url", model.base_url, "--json", "--database", url, "--output_dir", str(tmp_path / "runs")]
+    words = [
+        *MODEL,
+        "--base_url",
+        model.base_url,
+        "--json",
+        "--yes",
+        "--database",
+        url,
+        "--output_dir",
+        str(tmp_path / "runs"),
+    ]
     return subprocess.Popen(
         [sys.executable, "-m", "backtesting.core.authentic_backtest", *words],
         cwd=house.ROOT,

@@ -78,7 +78,7 @@ class Run:
 
     def play(self, *words: str) -> int:
         self.capsys.readouterr()
-        common = ("--json", "--database", self.url, "--output_dir", str(self.root / "runs"))
+        common = ("--json", "--yes", "--database", self.url, "--output_dir", str(self.root / "runs"))
         self.code = authentic_backtest.main([*words, *common])
         self.out, self.err = self.capsys.readouterr()
         return self.code

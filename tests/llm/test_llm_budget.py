@@ -231,3 +231,41 @@ def test_the_price_is_that_of_the_release_that_answered() -> None:
     answered = [None, "gpt-4o-2024-05-13", "a-name-of-its-own"]
     costs = [prices.cost(spec, tokens, wire.AT, name) for name in answered]
     assert costs == [Decimal("0.0025"), Decimal("0.005"), Decimal("0.0025")]
+
+
+def answered(meter: Meter, count: int, tokens: Tokens, request_bytes: int) -> None:
+    for _ in range(count):
+        meter.reserve(Decimal(0), again=False)
+        meter.settle(Decimal(0), tokens, Decimal(0), request_bytes)
+
+
+def test_answers_tell_what_the_next_call_may_take_and_a_decision_ahead_is_not_counted_on() -> None:
+    meter = Meter(Decimal(1))
+    answered(meter, 15, Tokens(250, 80), 1000)
+    assert meter.most(2000) == Tokens(2000, 4096)
+    answered(meter, 1, Tokens(400, 100), 1000)
+    aside = meter.most(2000)
+    assert (aside.input, aside.output) == (pytest.approx(880, abs=1), 150)
+    assert meter.most(2000, ahead=True) == Tokens(2000, 4096)
+
+
+@given(st.lists(st.tuples(st.integers(1, 10_000), st.integers(0, 5000)), min_size=16), st.integers(1, 100_000))
+def test_what_is_set_aside_is_never_less_than_what_such_a_call_took(
+    seen: list[tuple[int, int]], request_bytes: int
+) -> None:
+    """Whatever the answers were: a call as dense and as long as the worst of them is covered."""
+    meter = Meter(Decimal(1))
+    for size, said in seen:
+        answered(meter, 1, Tokens(size // 3, said), size)
+    aside = meter.most(request_bytes)
+    densest = max(size // 3 / size for size, _ in seen)
+    assert request_bytes >= aside.input >= int(request_bytes * densest)
+    assert aside.output >= max(said for _, said in seen)
+
+
+def test_a_server_that_does_not_count_teaches_nothing() -> None:
+    meter = Meter(Decimal(1))
+    for _ in range(20):
+        meter.reserve(Decimal(0), again=False)
+        meter.settle(Decimal(0), None, None, 1000)
+    assert meter.most(2000) == Tokens(2000, 4096)

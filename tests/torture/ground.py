@@ -106,7 +106,7 @@ class Patient:
         return Counter(line["sha256"] for line in lines if line["path"].startswith(f"/{self.root.name}/"))
 
     def words(self, *words: str) -> list[str]:
-        return [*words, "--json", "--database", self.ground.url, "--output_dir", str(self.root / "runs")]
+        return [*words, "--json", "--yes", "--database", self.ground.url, "--output_dir", str(self.root / "runs")]
 
     def play(
         self,

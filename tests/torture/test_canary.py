@@ -26,7 +26,7 @@ KEY = 'sk-canary/"odd"\\key+4f1c0ffee=%'
 PASSWORD = "canary-password-77c0ffee"
 WORDS = (
     *("--symbol", "BTCUSDT", "--interval", "1h", "--start_date", "2025-04-01", "--end_date", "2025-04-01"),
-    *("--decide_every", "8", "--model", "openai/gpt-4o-mini", "--log_level", "DEBUG", "--json"),
+    *("--decide_every", "8", "--model", "openai/gpt-4o-mini", "--log_level", "DEBUG", "--json", "--yes"),
 )
 
 
