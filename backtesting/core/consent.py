@@ -26,7 +26,7 @@ def require_consent(found: Estimate, budget_usd: Decimal | None, ask: Ask | None
     most = likely if budget_usd is None else budget_usd if likely is None else min(likely, budget_usd)
     if most is not None and most <= ASK_ABOVE_USD:
         return
-    what = f"this run would cost {_money(found)}"
+    what = f"this run would cost {_money(found, ' ')}"
     if ask is None:
         raise UsageError(f"{what}; say --yes to pay that, --budget_usd for less, --estimate to see more")
     if not ask(f"{what}. Go on? [y/N] "):
@@ -62,13 +62,14 @@ def _rows(found: Estimate) -> Iterator[tuple[str, str]]:
     yield "disk", _three(megabytes, "{:,.1f}") + " MB"
 
 
-def _money(found: Estimate) -> str:
+def _money(found: Estimate, between: str = "  ") -> str:
     if found.usd is None:
         names = ", ".join(found.unpriced)
         return f"an unknown sum: {names} has no list price (--price {found.unpriced[0]}=IN,OUT says it)"
     if found.is_free:
         return "nothing"
-    return _three(found.usd, "{:,.2f}") + " USD"
+    likely, low, high = (f"{each:,.2f}" for each in (found.usd.likely, found.usd.low, found.usd.high))
+    return f"{likely} USD{between}({low} to {high})"
 
 
 def _three(found: Range, form: str) -> str:

@@ -158,6 +158,7 @@ def test_a_dear_run_is_refused_where_nobody_can_be_asked(
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert "this run would cost 7." in told
+    assert " USD (" in told
     assert "--yes" in told
     assert not (tmp_path / "runs").exists()
 
@@ -172,3 +173,18 @@ def test_a_resumed_run_is_asked_about_what_is_left(tmp_path: Path, bitcoin: str,
     left = told.summary["estimate"]["decisions"]
     assert left == 20 - stopped.summary["decisions"]
     assert 0 < left < 20
+
+
+def test_a_price_of_one_s_own_keeps_a_budget_and_is_remembered(
+    tmp_path: Path, bitcoin: str, counting: tuple[str, Counted]
+) -> None:
+    url, counted = counting
+    words = (*WINDOW, "--model", "openai/house", "--base_url", url, "--decide_every", "24", "--budget_usd", "0.5")
+    with pytest.raises(UsageError, match="--price openai/house=IN,OUT"):
+        play(tmp_path, bitcoin, *words, environ=KEY)
+    stopped = play(tmp_path, bitcoin, *words, "--price", "10,20", environ=KEY)
+    assert (stopped.code, counted.calls) == (3, stopped.summary["calls"])
+    assert stopped.summary["cost_usd"] == pytest.approx((10 * counted.input + 20 * counted.output) / 1e6)
+    assert stopped.summary["cost_usd"] <= 0.5
+    rest = play(tmp_path, bitcoin, "--resume", str(stopped.folder), "--budget_usd", "9", environ=KEY)
+    assert rest.code == 0
