@@ -16,6 +16,7 @@ IN_ENVIRONMENT = {
     "model": "AGENTRADER_MODEL",
     "database": "DATABASE_URL",
     "timestamp_url": "AGENTRADER_TIMESTAMP_URL",
+    "notify": "AGENTRADER_NOTIFY",
 }
 """Flags that the environment may say, too."""
 _NOT_IN_A_FILE = frozenset({"help", "config"})
