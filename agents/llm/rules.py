@@ -28,10 +28,15 @@ _RULES: Mapping[Role, Callable[[Reading], Verdict]] = {
 
 
 def answer(messages: Sequence[Mapping[str, object]]) -> str:
-    """The answer of the agent that is asked, as JSON. Raises ValueError if the messages name none of the four."""
+    """The answer of the agent that is asked, as JSON. Raises ValueError if the messages name none of the agents."""
     role = _role(messages)
     reading = Reading(_block(messages, "market"), _block(messages, "book"), _colleagues(messages))
-    return json.dumps(_RULES[role](reading).told(role))
+    return json.dumps(_RULES.get(role, _unruled)(reading).told(role))
+
+
+def _unruled(_: Reading) -> Verdict:
+    """A seat that nobody wrote rules for says so, and has no weight."""
+    return Verdict("HOLD", 0.0, ("the built-in rules have none for this seat",))
 
 
 def _role(messages: Sequence[Mapping[str, object]]) -> Role:
@@ -40,7 +45,7 @@ def _role(messages: Sequence[Mapping[str, object]]) -> Role:
     for role in Role:
         if named and role.agent == named[-1]:
             return role
-    raise ValueError("no system message names one of the four agents")
+    raise ValueError("no system message names one of the agents")
 
 
 def _block(messages: Sequence[Mapping[str, object]], name: str) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ Limits: no spread, no market impact that grows with size, no borrowing fee for s
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
@@ -73,8 +74,12 @@ class CostModel:
         return held
 
 
+COMMISSIONS: Mapping[str, Callable[[Costs], CommissionModel]] = {
+    "proportional": lambda costs: ProportionalCommission(money(costs.commission_bps)),
+}
+"""By the name that a question gives."""
+
+
 def proportional_costs(costs: Costs) -> CostModel:
     """The cost models that a question names; basis points with eight decimals."""
-    return CostModel(
-        ProportionalCommission(money(costs.commission_bps)), ProportionalSlippage(money(costs.slippage_bps))
-    )
+    return CostModel(COMMISSIONS[costs.commission_model](costs), ProportionalSlippage(money(costs.slippage_bps)))

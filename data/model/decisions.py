@@ -11,7 +11,7 @@ from data.model.trading import Action, Order
 
 
 class Role(StrEnum):
-    """The four seats at the table, in speaking order."""
+    """The seats at the table, in speaking order."""
 
     TECHNICAL = "technical"
     FUNDAMENTAL = "fundamental"
@@ -21,19 +21,18 @@ class Role(StrEnum):
     @property
     def agent(self) -> str:
         """AutoGen's name of the agent (blanks are refused there)."""
-        return _AGENTS[self]
+        return _AGENTS.get(self, f"{self.value.capitalize()}_Agent")
 
     @property
     def shown(self) -> str:
         """The name that people read."""
-        return _AGENTS[self].replace("_", " ")
+        return self.agent.replace("_", " ")
 
 
 _AGENTS = {
     Role.TECHNICAL: "Technical_Analyst",
     Role.FUNDAMENTAL: "Fundamental_Analyst",
     Role.PORTFOLIO: "Portfolio_Manager",
-    Role.DECISION: "Decision_Agent",
 }
 
 

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
 
 from data.model.decisions import Abstention, Decision, DecisionStatus, Failure, FailureReason, Opinion, Role
 from data.model.market import Instrument
 from data.model.question import Costs, Limits
 from data.model.trading import Book
-from orchestration.policy.consensus import from_decision_agent, weigh
+from orchestration.policy.consensus import Proposal, from_decision_agent, weigh
 from orchestration.policy.limits import apply_limits
 from orchestration.policy.sizing import orders
+
+Answers = Mapping[Role, Opinion | Abstention]
+RULES: Mapping[str, Callable[[Answers], Proposal | None]] = {
+    "group_chat": from_decision_agent,
+    "consensus": weigh,
+}
+"""How a proposal is made of answers, by the name that `--protocol` takes."""
 
 
 def decide(
     symbol: str,
     as_of: datetime,
-    answers: Mapping[Role, Opinion | Abstention],
-    protocol: Literal["group_chat", "consensus"],
+    answers: Answers,
+    protocol: str,
     book: Book,
     price: Decimal,
     instrument: Instrument,
@@ -29,7 +35,7 @@ def decide(
     costs: Costs,
 ) -> Decision:
     """What follows from the answers. Nobody's answer, or in a group chat none of the decision agent's, is a failure."""
-    proposal = from_decision_agent(answers) if protocol == "group_chat" else weigh(answers) if answers else None
+    proposal = RULES[protocol](answers) if answers else None
     if proposal is None:
         silent = "the decision agent gave no decision" if protocol == "group_chat" else "no agent answered"
         failure = Failure(FailureReason.NO_COMMUNICATION, silent, Role.DECISION.agent if answers else None)
