@@ -1,6 +1,7 @@
 """Brings market data and facts into the database, and says what is odd about them.
 
 python -m scripts.ingest csv FILE --symbol BTCUSDT --interval 1h
+python -m scripts.ingest csv 'klines/*-1h-*.csv.gz'
 python -m scripts.ingest facts FILE
 python -m scripts.ingest sample
 """
@@ -17,6 +18,12 @@ from data.door import SystemClock, enter, flags, settings
 from data.model.errors import UsageError
 from data.model.instants import Interval, parse_day
 
+FILES = """Several files and patterns are taken at once, in the order of their names; each is a batch of its own. Where
+--symbol or --interval is not said, a file's name says it: BTCUSDT_1h.csv, ETHUSDT-1h-2025-01.csv.gz.
+
+example: python -m scripts.ingest csv 'klines/*-1h-*.csv.gz'
+
+"""
 BARS = """columns, by name and in any order:
   open_time   start of the bar with its offset (2025-04-01T00:00:00Z); for daily bars a date alone is its session
   open high low close volume
@@ -37,9 +44,12 @@ FACTS = """layouts, recognised by the header:
   dividends           ticker,cash_amount,ex_dividend_date and, where there, declaration_date,dividend_type
   splits              ticker,execution_date,split_from,split_to
 """
+NAMED = re.compile(
+    rf"(?P<symbol>[A-Za-z0-9^][A-Za-z0-9.^=]{{0,39}})[_-](?P<interval>{'|'.join(Interval)})(?![A-Za-z0-9])"
+)
 SYMBOL = re.compile(r"[A-Za-z0-9^][A-Za-z0-9.^=/:_-]{0,39}")
 AS_WRITTEN = argparse.RawDescriptionHelpFormatter
-EXIT = "exit codes: 0 good; 1 the feed failed; 2 wrong use or data, and nothing was stored\n"
+EXIT = "exit codes: 0 good; 1 the feed failed; 2 wrong use or data, and nothing of that file was stored\n"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,12 +67,11 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     ways = parser.add_subparsers(dest="way", required=True, metavar="csv|facts|sample|binance|yahoo")
-    bars = _way(ways, "csv", "bars out of a CSV file, plain or gzip", BARS)
-    bars.add_argument("file", type=Path)
-    _add_series(bars)
-    facts = _way(ways, "facts", "facts out of a CSV file, plain or gzip", FACTS)
-    facts.add_argument("file", type=Path)
+    bars = _way(ways, "csv", "bars out of CSV files, plain or gzip", FILES + BARS)
+    _add_series(bars, required=False)
+    facts = _way(ways, "facts", "facts out of CSV files, plain or gzip", FACTS)
     for each in (bars, facts):
+        each.add_argument("file", nargs="+", metavar="FILE", help="a file, or a pattern in quotes")
         each.add_argument("--market", metavar="CALENDAR", help="24/7, XNYS, CMES, …; inferred if not given")
         each.add_argument(
             "--rename", nargs=2, action="append", default=[], metavar=("A", "B"), help="the file's symbol A is our B"
@@ -91,9 +100,9 @@ def _way(
     return way
 
 
-def _add_series(way: argparse.ArgumentParser) -> None:
-    way.add_argument("--symbol", required=True, metavar="S", help="e.g. BTCUSDT, AAPL, CL=F")
-    way.add_argument("--interval", required=True, metavar="I", help=f"length of a bar: {', '.join(Interval)}")
+def _add_series(way: argparse.ArgumentParser, *, required: bool = True) -> None:
+    way.add_argument("--symbol", required=required, metavar="S", help="e.g. BTCUSDT, AAPL, CL=F")
+    way.add_argument("--interval", required=required, metavar="I", help=f"length of a bar: {', '.join(Interval)}")
 
 
 def _ingest(options: argparse.Namespace) -> int:
@@ -107,17 +116,47 @@ def _ingest(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> None:
     """Turns words into values, in place. Raises UsageError in one line."""
     if "symbol" in options:
-        if not SYMBOL.fullmatch(options.symbol):
+        if options.symbol is not None and not SYMBOL.fullmatch(options.symbol):
             raise UsageError(f"--symbol {options.symbol!r} is no symbol; write it like BTCUSDT, AAPL or CL=F")
-        options.interval = Interval.parse(options.interval)
+        options.interval = None if options.interval is None else Interval.parse(options.interval)
     if "start" in options:
         options.start, options.end = parse_day(options.start, "--start"), parse_day(options.end, "--end")
         if options.end < options.start:
             raise UsageError(f"--end {options.end} lies before --start {options.start}")
     if "file" in options:
-        if not options.file.is_file():
-            raise UsageError(f"there is no file {options.file}")
+        options.files = _files(options.file)
         options.rename = dict(options.rename)
+    if options.way == "csv":
+        options.series = [_series(path, options.symbol, options.interval) for path in options.files]
+
+
+def _files(words: Sequence[str]) -> list[Path]:
+    """What files and patterns name, each once, in the order of their paths. Raises UsageError for what names none."""
+    found: dict[Path, None] = {}
+    for word in words:
+        files = [path for path in _named(Path(word)) if path.is_file()]
+        if not files:
+            raise UsageError(f"there is no file {word}")
+        found.update(dict.fromkeys(files))
+    return sorted(found)
+
+
+def _named(path: Path) -> list[Path]:
+    """The path itself or, where there is none and it is a pattern, whatever fits it."""
+    if path.exists() or not set(str(path)) & set("*?["):
+        return [path]
+    return list(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+
+
+def _series(path: Path, symbol: str | None, interval: Interval | None) -> tuple[str, Interval]:
+    """Whose bars a file holds: by the flags, else by its name. Raises UsageError."""
+    named = NAMED.match(path.name)
+    if (symbol is None or interval is None) and named is None:
+        raise UsageError(
+            f"{path.name} does not begin like BTCUSDT_1h: say whose bars it holds, --symbol S --interval I"
+        )
+    told = named.groupdict() if named else {}
+    return symbol or told["symbol"], interval or Interval(told["interval"])
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from rich.console import Console
 
@@ -19,61 +19,67 @@ from data.store.database import open_database
 from data.store.store import Store
 from scripts.ingest_report import show_report, watching
 
-Way = Callable[[argparse.Namespace, Store, Clock, Watch], Sequence[IngestReport]]
+Way = Callable[[argparse.Namespace, Store, Clock, Watch], Iterable[IngestReport]]
 
 
 def ingest(options: argparse.Namespace, environ: Mapping[str, str], clock: Clock) -> int:
     """`options` as `scripts.ingest` checked them; the value is the exit code."""
     url = options.database or environ.get("DATABASE_URL") or None
+    console = Console(stderr=options.json)
+    reports = []
     with watching() as watch, open_database(url, ROOT / "data" / "postgres") as database:
-        reports = WAYS[options.way](options, Store(database.engine), clock, watch)
+        for report in WAYS[options.way](options, Store(database.engine), clock, watch):
+            reports.append(report)
+            show_report(console, report)
     if options.json:
         print(json.dumps({"reports": to_json(reports)}, ensure_ascii=False))
-    console = Console(stderr=options.json)
-    for report in reports:
-        show_report(console, report)
     return 0
 
 
-def _bars(options: argparse.Namespace, store: Store, clock: Clock, watch: Watch) -> Sequence[IngestReport]:
-    report = ingest_bar_file(
-        store,
-        options.file,
-        options.symbol,
-        options.interval,
-        clock=clock,
-        market=options.market,
-        rename=options.rename,
-        synthetic=options.synthetic,
-        watch=watch,
-    )
-    return [report]
+def _bars(options: argparse.Namespace, store: Store, clock: Clock, watch: Watch) -> Iterator[IngestReport]:
+    for number, (path, (symbol, interval)) in enumerate(zip(options.files, options.series, strict=True), 1):
+        yield ingest_bar_file(
+            store,
+            path,
+            symbol,
+            interval,
+            clock=clock,
+            market=options.market,
+            rename=options.rename,
+            synthetic=options.synthetic,
+            watch=_counting(watch, number, len(options.files)),
+        )
 
 
-def _facts(options: argparse.Namespace, store: Store, clock: Clock, watch: Watch) -> Sequence[IngestReport]:
-    report = ingest_fact_file(
-        store,
-        options.file,
-        clock=clock,
-        market=options.market,
-        rename=options.rename,
-        synthetic=options.synthetic,
-        watch=watch,
-    )
-    return [report]
+def _facts(options: argparse.Namespace, store: Store, clock: Clock, watch: Watch) -> Iterator[IngestReport]:
+    for number, path in enumerate(options.files, 1):
+        yield ingest_fact_file(
+            store,
+            path,
+            clock=clock,
+            market=options.market,
+            rename=options.rename,
+            synthetic=options.synthetic,
+            watch=_counting(watch, number, len(options.files)),
+        )
 
 
-def _sample(_: argparse.Namespace, store: Store, clock: Clock, watch: Watch) -> Sequence[IngestReport]:
+def _counting(watch: Watch, number: int, of: int) -> Watch:
+    """Says which of several files it is about."""
+    return watch if of == 1 else lambda words: watch(f"file {number:,} of {of:,}: {words}")
+
+
+def _sample(_: argparse.Namespace, store: Store, clock: Clock, watch: Watch) -> Iterable[IngestReport]:
     return ingest_sample(store, clock=clock, watch=watch)
 
 
-def _binance(options: argparse.Namespace, store: Store, clock: Clock, watch: Watch) -> Sequence[IngestReport]:
+def _binance(options: argparse.Namespace, store: Store, clock: Clock, watch: Watch) -> Iterable[IngestReport]:
     window = (options.symbol, options.interval, options.start, options.end)
     batch = binance.fetch_binance(binance.connect(options.host), *window, host=options.host, watch=watch)
     return [ingest_bars(store, batch, clock=clock, watch=watch)]
 
 
-def _yahoo(options: argparse.Namespace, store: Store, clock: Clock, watch: Watch) -> Sequence[IngestReport]:
+def _yahoo(options: argparse.Namespace, store: Store, clock: Clock, watch: Watch) -> Iterable[IngestReport]:
     window = (options.symbol, options.interval, options.start, options.end)
     return [ingest_bars(store, yahoo.fetch_yahoo(yahoo.connect(), *window, watch=watch), clock=clock, watch=watch)]
 

@@ -47,9 +47,39 @@ def test_people_read_what_was_odd(store: Store, shared_data: Path, capsys: pytes
     assert store.instrument("CL=F") is not None
 
 
+def test_several_files_and_patterns_come_in_at_once(
+    tmp_path: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for symbol, day in (("AAA", 1), ("AAA", 2), ("BBB", 1)):
+        file = write(tmp_path, HEADER, bar_line(f"2025-04-0{day}T00:00:00Z"), bar_line(f"2025-04-0{day}T01:00:00Z"))
+        file.rename(tmp_path / f"{symbol}-1h-2025-04-0{day}.csv")
+    words = [str(tmp_path / "AAA-*.csv"), str(tmp_path / "BBB-1h-2025-04-01.csv"), str(tmp_path / "*-04-01.csv")]
+    assert ingest.main(["csv", *words, "--json"]) == 0
+    printed = capsys.readouterr()
+    reports = json.loads(printed.out)["reports"]
+    assert [(each["symbol"], each["rows_new"]) for each in reports] == [("AAA", 2), ("AAA", 2), ("BBB", 2)]
+    assert [(each.symbol, each.bars) for each in store.windows()] == [("AAA", 4), ("BBB", 2)]
+    assert printed.err.count("rows read") == 3
+
+
+def test_the_files_before_a_bad_one_are_shown_and_stored(
+    tmp_path: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, HEADER, bar_line("2025-04-01T00:00:00Z")).rename(tmp_path / "AAA_1h_1.csv")
+    write(tmp_path, HEADER, "nonsense").rename(tmp_path / "AAA_1h_2.csv")
+    assert ingest.main(["csv", str(tmp_path / "AAA_1h_?.csv")]) == 2
+    printed = capsys.readouterr()
+    assert "AAA: 1 rows read, 1 new" in printed.out
+    assert "AAA_1h_2.csv, line 2" in printed.err
+    assert [window.bars for window in store.windows()] == [1]
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (["csv", "*.nothing"], "there is no file *.nothing"),
+        (["csv", "FILE"], "does not begin like BTCUSDT_1h"),
+        (["csv", "FILE", "--symbol", "BTCUSDT"], "does not begin like BTCUSDT_1h"),
         (["csv", "gone.csv", "--symbol", "BTCUSDT", "--interval", "1h"], "there is no file gone.csv"),
         (["csv", "FILE", "--symbol", "BTCUSDT", "--interval", "7h"], "unknown interval '7h'; use one of 1m, 5m"),
         (["csv", "FILE", "--symbol", "*", "--interval", "1h"], "--symbol '*' is no symbol"),
