@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich.console import Console
 
 from backtesting.core.arguments import Settings
+from data.model.escape import escape_line
+from data.model.instants import show
+from data.model.market import IngestReport
 from data.model.protocols import Clock
 from data.sources.calendars import sessions_between
 from data.sources.ingest import ingest_sample, ingest_window
@@ -23,6 +28,8 @@ def bring_data(settings: Settings, store: Store, clock: Clock, console: Console)
             console.print("brought the sample: S&P 500 and Nasdaq daily bars, VIX and WTI", markup=False)
             return
         for symbol in missing:
+            window = f"{settings.interval} bars of {symbol} from {settings.start_on} to {settings.end_on}"
+            _say(console, f"the data lacks {window}: fetching them")
             report = ingest_window(
                 store,
                 symbol,
@@ -32,7 +39,23 @@ def bring_data(settings: Settings, store: Store, clock: Clock, console: Console)
                 clock=clock,
                 watch=status.update,
             )
-            console.print(f"fetched {report.rows_new} bars of {symbol} from {report.source}", markup=False)
+            for line in _told(report):
+                _say(console, line)
+
+
+def _told(report: IngestReport) -> Iterator[str]:
+    """What came, from where, and what is odd about it."""
+    span = f", {show(report.first)} to {show(report.last)}" if report.first and report.last else ""
+    corrected = f" and {report.rows_corrected:,} corrections" if report.rows_corrected else ""
+    yield f"fetched {report.rows_new:,} bars{corrected} of {report.symbol} from {report.source}{span}"
+    for finding in report.findings:
+        if finding.severity == "warning":
+            examples = f" [{'; '.join(finding.examples)}]" if finding.examples else ""
+            yield f"warning: {finding.count:,} {finding.message}{examples}"
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(escape_line(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def _is_covered(settings: Settings, store: Store, symbol: str) -> bool:
