@@ -30,6 +30,7 @@ BARS = """columns, by name and in any order:
   symbol, interval   optional; must agree with the flags
   session_date, adjustment   optional; adjustment names what earlier prices were restated for (none)
 """
+FACTS_EXAMPLE = "example: python -m scripts.ingest facts news.csv splits.csv --market XNYS\n\n"
 FACTS = """layouts, recognised by the header:
   our own             symbol,kind,key,known_at and, where wanted, value,unit,text,period,source,effective_on
       kind            fundamental, news, macro, alternative, split (new shares per old), dividend (cash per share)
@@ -47,6 +48,12 @@ FACTS = """layouts, recognised by the header:
 NAMED = re.compile(
     rf"(?P<symbol>[A-Za-z0-9^][A-Za-z0-9.^=]{{0,39}})[_-](?P<interval>{'|'.join(Interval)})(?![A-Za-z0-9])"
 )
+SAMPLE = "example: python -m scripts.ingest sample\n"
+YEAR = "--start 2024-01-01 --end 2024-12-31"
+FEEDS = {
+    "binance": f"example: python -m scripts.ingest binance --symbol BTCUSDT --interval 1h {YEAR}\n",
+    "yahoo": f"example: python -m scripts.ingest yahoo --symbol CL=F --interval 1d {YEAR}\n",
+}
 SYMBOL = re.compile(r"[A-Za-z0-9^][A-Za-z0-9.^=/:_-]{0,39}")
 AS_WRITTEN = argparse.RawDescriptionHelpFormatter
 EXIT = "exit codes: 0 good; 1 the feed failed; 2 wrong use or data, and nothing of that file was stored\n"
@@ -69,7 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
     ways = parser.add_subparsers(dest="way", required=True, metavar="csv|facts|sample|binance|yahoo")
     bars = _way(ways, "csv", "bars out of CSV files, plain or gzip", FILES + BARS)
     _add_series(bars, required=False)
-    facts = _way(ways, "facts", "facts out of CSV files, plain or gzip", FACTS)
+    facts = _way(ways, "facts", "facts out of CSV files, plain or gzip", f"{FACTS_EXAMPLE}{FACTS}")
     for each in (bars, facts):
         each.add_argument("file", nargs="+", metavar="FILE", help="a file, or a pattern in quotes")
         each.add_argument("--market", metavar="CALENDAR", help="24/7, XNYS, CMES, …; inferred if not given")
@@ -77,9 +84,9 @@ def build_parser() -> argparse.ArgumentParser:
             "--rename", nargs=2, action="append", default=[], metavar=("A", "B"), help="the file's symbol A is our B"
         )
         each.add_argument("--synthetic", action="store_true", help="mark the rows as made up; backtests refuse them")
-    _way(ways, "sample", "S&P 500 and Nasdaq daily bars, VIX and WTI as facts: real, offline, 1999 to 2018")
+    _way(ways, "sample", "S&P 500 and Nasdaq daily bars, VIX and WTI as facts: real, offline, 1999 to 2018", SAMPLE)
     for name, help_text in (("binance", "spot bars from Binance"), ("yahoo", "bars from Yahoo Finance")):
-        feed = _way(ways, name, help_text, "needs: pip install -r requirements-feeds.txt\n")
+        feed = _way(ways, name, help_text, f"{FEEDS[name]}\nneeds: pip install -r requirements-feeds.txt\n")
         _add_series(feed)
         feed.add_argument("--start", "--start_date", required=True, metavar="DAY", help="first day, YYYY-MM-DD")
         feed.add_argument("--end", "--end_date", required=True, metavar="DAY", help="last day, included")

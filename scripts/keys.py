@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from data.journal.notes import PublicKey
 
 EXIT = "exit codes: 0 good; 2 wrong use, or a folder or file that cannot be used"
+EXAMPLES = {"certify": "rented.pub --name rented-1", "export": "project.pub"}
 AS_WRITTEN = argparse.RawDescriptionHelpFormatter
 
 
@@ -58,7 +59,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _way(ways: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str) -> argparse.ArgumentParser:
     way = ways.add_parser(
-        name, help=about, description=about, epilog=EXIT, formatter_class=AS_WRITTEN, allow_abbrev=False
+        name,
+        help=about,
+        description=about,
+        epilog=f"example: python -m scripts.keys {name} {EXAMPLES.get(name, '')}\n\n{EXIT}",
+        formatter_class=AS_WRITTEN,
+        allow_abbrev=False,
     )
     way.add_argument("--keys", type=Path, metavar="DIR", help="default $AGENTRADER_KEYS, else data/keys")
     way.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
