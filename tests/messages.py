@@ -29,7 +29,9 @@ PLACES = {
 """What carries a message besides exceptions, and which argument is it; `error` is a method of a row or a parser."""
 PRINTED = re.compile(r"(error|warning|failed): ?(?P<text>.+)")
 """How a line begins that is printed and is no result."""
-SHELL = re.compile(r"""(?:\b(?:die|fail|refuse)|\b(?:echo|printf)(?=.*>&2))\s+(?:[0-9]\s+)?"((?:[^"\\]|\\.)+)\"""")
+SHELL = re.compile(
+    r"""(?:\b(?:die|fail|refuse)|\b(?:echo|printf)(?=.*>&2))\s+(?:[0-9]\s+)?"((?:\$\([^()]*\)|[^"\\]|\\.)+)\""""
+)
 SHELL_VARIES = re.compile(r"\$\{[^{}]*\}|\$\([^()]*\)|\$\w+|\$[@*#?!$]")
 SAYS_SOMETHING = re.compile(r"[a-z]{2}")
 DEEPEST, MOST_WAYS = 6, 4
@@ -172,7 +174,7 @@ def _of_shell(source: str) -> Iterator[tuple[int, str]]:
             text = match[1]
             while (shorter := SHELL_VARIES.sub(VARIES, text)) != text:
                 text = shorter
-            yield number, text
+            yield number, _behind_its_label(text) or text
 
 
 def _last(node: ast.AST) -> str:
