@@ -2,7 +2,7 @@
 `run-<id>.tar.zst`, whose digest it names. The run is verified first; what does not hold is not shared.
 
 python -m scripts.share 20250401-…                          into data/shared/<id>
-python -m scripts.share RUN --output elsewhere --json       digests for programs
+python -m scripts.share RUN --output elsewhere --json        digests for programs
 """
 
 from __future__ import annotations

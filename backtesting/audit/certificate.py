@@ -27,7 +27,7 @@ from data.model.escape import UNSEEN
 from data.model.instants import show
 
 LIBRARY = "fzstd.js"
-SCRIPTS = ("bundle.js", "notes.js", "proof.js", "record.js", "certificate.js")
+SCRIPTS = ("bundle.js", "notes.js", "proof.js", "naming.js", "record.js", "certificate.js")
 _SUMMARY = (
     *("final_equity", "total_return", "buy_and_hold_return", "decisions", "failed", "replies", "replies_traced"),
     *("fills", "trades", "cost_usd"),

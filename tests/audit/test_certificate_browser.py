@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shared_run import RELEASE, Culprit, Sent, respelled, send
+
+from backtesting.audit.verdict import prove
 
 pytestmark = [
     pytest.mark.browser,
@@ -191,7 +194,7 @@ DEEDS: list[tuple[str, Deed, str, str, str]] = [
     ("a size is another one", noted(lambda n: [*n[:4], n[4].replace("\n50\n", "\n51\n"), *n[5:]]),
      "40", "edited checkpoint", "checkpoints"),
     ("a checkpoint is gone", noted(lambda n: [*n[:5], *n[6:]]), "50", "dropped checkpoint", "checkpoints"),
-    ("a checkpoint stands twice", noted(lambda n: [*n[:5], *n[4:]]), "50", "repeated checkpoint", "checkpoints"),
+    ("a checkpoint stands twice", noted(lambda n: [*n[:5], *n[4:]]), "40", "repeated checkpoint", "checkpoints"),
     ("a signature spelled otherwise", noted(lambda n: [*n[:6], respelled(n[6]), *n[7:]]),
      "60", "re-encoded checkpoint", "checkpoints"),
     ("a stranger's checkpoint", foreign_note, "30", "foreign checkpoint", "checkpoints"),
@@ -215,6 +218,64 @@ def test_a_changed_bundle_is_told_where(
     assert not record or found[0] == record
     assert page.run(FAULTS)[-1][1] == "another archive"
     assert "Verified" not in told(page)
+    assert found[:2] == by_program(culprit, sent)[:2]
+
+
+Change = tuple[str, int, int]
+PLACES = st.integers(0, 168)
+CHANGES = st.tuples(
+    st.sampled_from(["edit", "delete", "repeat", "move", "cut", "drop note", "repeat note", "edit note"]),
+    PLACES,
+    PLACES,
+)
+
+
+def apply(culprit: Culprit, change: Change) -> None:
+    """One change at two places, of the log or of its checkpoints."""
+    what, one, other = change
+    lines, notes = culprit.lines, culprit.notes
+    first, second = one % len(notes), other % len(notes)
+    if what == "edit":
+        culprit.change(one, says(str(other)))
+    elif what == "delete":
+        culprit.lines = [*lines[:one], *lines[one + 1 :]]
+    elif what == "repeat":
+        culprit.lines = [*lines[:one], lines[other], *lines[one:]]
+    elif what == "move":
+        rest = [*lines[:one], *lines[one + 1 :]]
+        culprit.lines = [*rest[:other], lines[one], *rest[other:]]
+    elif what == "cut":
+        culprit.lines = lines[: one + 1]
+    elif what == "drop note":
+        culprit.notes = [*notes[:first], *notes[first + 1 :]]
+    elif what == "repeat note":
+        culprit.notes = [*notes[:first], notes[second], *notes[first:]]
+    else:
+        culprit.notes = [*notes[:first], notes[first].replace(notes[first][60 + one % 50], "x", 1), *notes[first + 1 :]]
+
+
+@given(CHANGES)
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+def test_page_and_program_name_the_same_first_change(
+    page: chromium.Page, sent: Sent, tmp_path_factory: pytest.TempPathFactory, change: Change
+) -> None:
+    root = tmp_path_factory.mktemp("changed")
+    culprit = sent.copy(root)
+    apply(culprit, change)
+    same = (culprit.lines, culprit.notes) == (sent.culprit.lines, sent.culprit.notes)
+    verdict = checked(page, sent.page, culprit.packed(root / "out"))
+    assert verdict == ("verified" if same else "refuted")
+    if not same:
+        assert first(page) == by_program(culprit, sent)
+    shutil.rmtree(root)
+
+
+def by_program(culprit: Culprit, sent: Sent) -> tuple[str, str, str]:
+    """The first fault that `scripts.verify` names, with the signer and the head that the certificate names."""
+    trusted = prove(sent.culprit.folder, fast=True).examination.signers
+    fault = prove(culprit.folder, trusted=trusted, head=sent.handout.head).first_bad
+    assert fault is not None
+    return "\u2013" if fault.record is None else str(fault.record), fault.kind.value, fault.file
 
 
 def test_another_spelling_of_a_record_is_told_apart(page: chromium.Page, sent: Sent, tmp_path: Path) -> None:
@@ -306,7 +367,7 @@ _FLIP = """(async () => {
 def test_any_flipped_bit_of_the_bundle_is_seen(page: chromium.Page, sent: Sent) -> None:
     assert checked(page, sent.page, sent.bundle) == "verified"
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.floats(0, 1, exclude_max=True), st.integers(0, 7))
     def flipped(at: float, bit: int) -> None:
         page.run(_FLIP.replace("AT", repr(at)).replace("BIT", str(bit)))

@@ -22,7 +22,7 @@ async function openGiven(given, claims) {
   const found = { files: new Map(), faults: [], notes: [], packed: false };
   for (const { name, data } of given) {
     if (ZSTD.every((byte, place) => data[place] === byte)) await openArchive(name, data, claims, found);
-    else if (isTar(data)) await openTar(name, data, claims, found);
+    else if (isTar(data)) await openBare(name, data, claims, found);
     else if (/\.(zst|tar)$/.test(name)) found.faults.push(new Fault('unreadable archive', null, `${quote(name)} does not begin as one`, name));
     else openLoose(name, data, found);
   }
@@ -69,14 +69,23 @@ function inflate(data, size) {
 
 const isTar = (data) => text(data, 257, 5) === 'ustar';
 
+async function openBare(name, data, claims, found) {
+  if (!await openTar(name, data, claims, found)) {
+    found.faults.push(new Fault('another archive', null, `it is not the tar whose SHA-256 this certificate names: ${claims.bundle.tar_sha256}`, name));
+  }
+}
+
+// True if it is the very tar that was packed.
 async function openTar(name, data, claims, found) {
   found.packed = true;
-  if (await hexDigest(data) === claims.bundle.tar_sha256) found.notes.push('The tar inside is the one that this certificate names.');
+  const same = await hexDigest(data) === claims.bundle.tar_sha256;
+  if (same) found.notes.push('The tar inside is the one that this certificate names.');
   try {
     for (const entry of entries(data)) place(entry, claims, found);
   } catch (error) {
     found.faults.push(new Fault('unreadable archive', null, error.message, name));
   }
+  return same;
 }
 
 function* entries(data) {

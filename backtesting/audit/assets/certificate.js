@@ -49,7 +49,7 @@ function conclude(found, pinned) {
   checkPage(found);
   const said = found.facts['run.end'] ? [`The log itself says: ${summary(found.facts)}`] : [];
   if (!found.faults.length) {
-    const head = pinned ? [] : ['You gave no head of your own: that this page is honest about its head, only its sender can tell.'];
+    const head = pinned ? [] : ['You gave no head of your own, so this is the run that the page is about. Whether the page is honest, a head that reached you by another way shows.'];
     return show('verified', 'Verified', [...said, ...head], found);
   }
   const [first, more] = [found.faults[0], found.faults.length - 1];

@@ -16,6 +16,7 @@ const encode64 = (bytes) => btoa(String.fromCharCode(...bytes));
 function decode64(text) {
   let bytes;
   try {
+    if (text.length > 200) throw new RangeError();
     bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   } catch {
     throw new NoteError(`${quote(text)} is not base64`);

@@ -48,11 +48,14 @@ async function prove(given, claims, pinned, watch) {
   }
   const keys = await checkSigners(files.get('run.pub'), claims, found);
   const signed = await readCheckpoints(files.get('checkpoints'), keys, claims, found);
-  const log = splitLines(files.get('log.jsonl'));
-  await checkLog(log, signed, found, watch);
+  const log = { ...splitLines(files.get('log.jsonl')), wanted: [claims.head, pinned].map((head) => Number(head.split('-')[0])) };
+  await checkLog(log, signed, claims, found, watch);
   await checkHeads(log, signed, claims, pinned, found);
   readRecords(log.lines, found);
   await checkFiles(files, claims, packed, found);
+  if (!found.faults.length && (found.head !== claims.head || !found.facts['run.end'])) {
+    logFault('rewritten', null, 'it does not come to the head of this certificate', found);
+  }
   return inOrder(found);
 }
 
@@ -90,7 +93,7 @@ async function checkSigners(data, claims, found) {
 // The checkpoints that hold, and the leaf of each record; null where the note that listed it does not hold.
 async function readCheckpoints(data, keys, claims, found) {
   const { found: all, whole } = splitNotes(data);
-  const signed = { points: [], leaves: [], blind: false };
+  const signed = { points: [], leaves: [], old: [], roots: new Map(), blind: false };
   for (const [place, note] of keys.length ? all.entries() : []) {
     const at = `checkpoint ${place + 1} of ${all.length}`;
     try {
@@ -102,7 +105,10 @@ async function readCheckpoints(data, keys, claims, found) {
       pointFault(error.kind || 'edited checkpoint', signed, `${at}: ${error.message}`, found);
     }
   }
-  if (!whole) pointFault('dropped checkpoint', signed, 'the last checkpoint is cut off', found);
+  if (!whole) {
+    const kind = signed.leaves.length < Number(claims.head.split('-')[0]) ? 'dropped checkpoint' : 'appended';
+    pointFault(kind, signed, 'what stands behind the last whole checkpoint is none', found);
+  }
   return signed;
 }
 
@@ -114,15 +120,19 @@ function takeCheckpoint(point, at, signed, claims, found) {
   if (point.origin !== `agentrader/run/${claims.run_id}`) throw new NoteError(`it is of ${quote(point.origin)}`, 'foreign checkpoint');
   const before = signed.leaves.length;
   const start = point.size - point.leaves.length;
-  if (point.size <= before || start < before) {
-    pointFault('repeated checkpoint', signed, `${at} covers ${count(point.size, 'record')}, and one before it ${count(before, 'record')}`, found);
+  if (point.size <= before) {
+    signed.old.push({ point, detail: `${at} covers ${count(point.size, 'record')}, and one before it ${before}` });
     return;
+  }
+  if (start < before) {
+    const detail = `${at} lists records from ${start} on again, and the one before it ends at ${before}`;
+    found.faults.push(new Fault('repeated checkpoint', Math.max(0, start), detail, 'checkpoints'));
   }
   if (start > before && !signed.blind) {
     pointFault('dropped checkpoint', signed, `${at} lists records from ${start} on, and the one before it ends at ${before}`, found);
   }
   for (let gap = before; gap < start; gap += 1) signed.leaves.push(null);
-  signed.leaves.push(...point.leaves.map(hex));
+  for (const leaf of point.leaves.slice(Math.max(0, before - start))) signed.leaves.push(hex(leaf));
   signed.points.push(point);
   signed.blind = false;
 }
@@ -137,7 +147,7 @@ function splitLines(data) {
   return { lines, torn: data.length - start };
 }
 
-async function checkLog(log, signed, found, watch) {
+async function checkLog(log, signed, claims, found, watch) {
   const leaves = [];
   for (let at = 0; at < log.lines.length; at += 1000) {
     leaves.push(...await Promise.all(log.lines.slice(at, at + 1000).map((line) => hexDigest(encodeLine(line)))));
@@ -146,8 +156,12 @@ async function checkLog(log, signed, found, watch) {
   log.leaves = leaves;
   found.records = leaves.length;
   if (!signed.points.length) return;
-  await compare(log, signed, found);
+  await compare(log, signed, claims, found);
   await growTree(log, signed, found, watch);
+  for (const { point, detail } of signed.old) {
+    const kind = signed.roots.get(point.size) === hex(point.root) ? 'repeated checkpoint' : 'fork';
+    found.faults.push(new Fault(kind, Math.max(0, point.size - point.leaves.length), detail, 'checkpoints'));
+  }
   if (log.torn) logFault('appended', leaves.length, `${log.torn} bytes stand behind the last record`, found);
 }
 
@@ -155,73 +169,23 @@ function logFault(kind, record, detail, found) {
   if (found.faults.length < MOST) found.faults.push(new Fault(kind, record, detail, 'log.jsonl'));
 }
 
-// Names what was done at the first record that is not the signed one, and every other that was edited in its place.
-async function compare({ lines, leaves }, signed, found) {
-  const due = signed.leaves;
-  const wrong = [];
-  for (let at = 0; at < Math.min(leaves.length, due.length); at += 1) if (due[at] !== null && leaves[at] !== due[at]) wrong.push(at);
-  if (!wrong.length) {
-    if (leaves.length < due.length) logFault('truncated', leaves.length, `the log ends after ${count(leaves.length, 'record')}, and ${due.length} were signed`, found);
-    if (leaves.length > due.length) logFault('appended', due.length, `${count(leaves.length - due.length, 'record')} stand behind the signed end`, found);
-    return;
-  }
-  const first = wrong[0];
-  const moved = shift(leaves, due, first);
-  if (moved) logFault(moved, first, `record ${first} is not the one that was signed there`, found);
-  else for (const at of wrong.slice(0, MOST)) await nameEdit(lines[at], due[at], at, found);
-  if (!moved && leaves.length !== due.length) {
-    const kind = leaves.length < due.length ? 'truncated' : 'appended';
-    logFault(kind, Math.min(leaves.length, due.length), `the log has ${count(leaves.length, 'record')}, and ${due.length} were signed`, found);
-  }
-}
-
-function shift(leaves, due, at) {
-  const signedAt = due.indexOf(leaves[at]);
-  const standsAt = leaves.indexOf(due[at], at + 1);
-  if (signedAt > at && standsAt > at && leaves.length === due.length) return 'reordered';
-  if (signedAt > at) return 'deleted';
-  if (signedAt >= 0) return 'duplicated';
-  if (leaves.length > due.length && standsAt > at) return 'inserted';
-  // Records that were numbered anew behind a gap: none of what follows is what was signed.
-  if (leaves.length < due.length && leaves.length - at > 1 && leaves.slice(at).every((leaf, place) => leaf !== due[at + place])) return 'deleted';
-  return null;
-}
-
-async function nameEdit(line, due, at, found) {
-  let spelled = null;
-  try {
-    spelled = await hexDigest(encodeLine(encoder.encode(canonical(JSON.parse(read(line))))));
-  } catch {
-    // no JSON: edited
-  }
-  if (spelled === due) logFault('re-encoded', at, 'the line has other bytes that read as what was signed', found);
-  else logFault('edited', at, 'the record says something else than what was signed', found);
-}
-
-const read = (line) => new TextDecoder('utf-8', { fatal: true }).decode(line);
-
-// RFC 8785: names in order, numbers and texts as ECMAScript writes them.
-function canonical(value) {
-  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
-  if (value === null || typeof value !== 'object') return JSON.stringify(value);
-  return `{${Object.keys(value).sort().map((name) => `${JSON.stringify(name)}:${canonical(value[name])}`).join(',')}}`;
-}
-
-// Every signed root against the tree of the signed leaves. Where a note does not hold, the log's own leaf stands in.
+// Every signed root against the tree of the signed leaves. Where no note holds, the log's own leaf stands in.
 async function growTree(log, signed, found, watch) {
   const tree = new Tree();
-  const wanted = new Set(log.wanted);
-  signed.roots = new Map();
-  for (const point of signed.points) {
-    while (tree.size < point.size) {
+  const grow = async (size) => {
+    while (tree.size < size) {
       const leaf = signed.leaves[tree.size] ?? log.leaves[tree.size];
-      if (leaf === undefined) return;
+      if (leaf === undefined) return false;
       await tree.add(Uint8Array.from(leaf.match(/../g), (pair) => parseInt(pair, 16)));
       if (wanted.has(tree.size)) signed.roots.set(tree.size, hex(await tree.root()));
     }
+    return true;
+  };
+  const wanted = new Set([...log.wanted, ...signed.old.map(({ point }) => point.size)]);
+  for (const point of signed.points) {
+    if (!await grow(point.size)) return;
     const root = await tree.root();
-    signed.roots.set(point.size, hex(root));
-    watch(`${tree.size.toLocaleString('en-US')} of ${count(signed.leaves.length, 'leaf').replace('leafs', 'leaves')} in the tree`);
+    watch(`${tree.size.toLocaleString('en-US')} of ${signed.leaves.length.toLocaleString('en-US')} leaves in the tree`);
     if (!equal(root, point.root)) {
       const from = signed.leaves.indexOf(null);
       if (from < 0) logFault('fork', point.size - point.leaves.length, `a signed root is not that of the first ${point.size} records`, found);
@@ -232,19 +196,19 @@ async function growTree(log, signed, found, watch) {
   const last = signed.points[signed.points.length - 1];
   found.head = `${last.size}-${hex(last.root)}`;
   found.notes.push(`${count(signed.points.length, 'signature')} and as many roots hold, over ${count(last.size, 'record')}.`);
+  await grow(Math.min(log.leaves.length, Math.max(...log.wanted)));
 }
 
 async function checkHeads(log, signed, claims, pinned, found) {
-  const spoilt = found.faults.some((fault) => fault.file === 'log.jsonl');
+  if (found.faults.some((fault) => fault.file === 'log.jsonl')) return;
   for (const [head, whose] of [[claims.head, 'this certificate names'], ...(pinned ? [[pinned, 'you gave']] : [])]) {
-    const size = Number(head.split('-')[0]);
+    const [size, root] = [Number(head.split('-')[0]), head.slice(head.indexOf('-') + 1)];
     const last = signed.points.length ? signed.points[signed.points.length - 1].size : 0;
+    const same = signed.roots.get(size) === root;
     if (found.head === head) found.notes.push(`The head is the one that ${whose}: ${head}`);
-    else if (last < size) logFault('truncated', Math.min(last, found.records), `the head that ${whose} covers ${count(size, 'record')}; ${last} are signed here`, found);
-    else if (!spoilt) {
-      const same = signed.roots && signed.roots.get(size) === head.slice(head.indexOf('-') + 1);
-      if (same) logFault('appended', size, `the head that ${whose} covers ${count(size, 'record')}, and ${last} are signed here`, found);
-      else logFault('rewritten', null, `all of it agrees with itself, and not with the head that ${whose}`, found);
-    }
+    else if (found.records < size) logFault('truncated', found.records, `the head that ${whose} covers ${count(size, 'record')}, and the log ends after ${found.records}`, found);
+    else if (!same) logFault('rewritten', null, `all of it agrees with itself, and not with the head that ${whose}`, found);
+    else if (last < size) found.faults.push(new Fault('dropped checkpoint', size - 1, `the head that ${whose} covers ${count(size, 'record')}, and no checkpoint does`, 'checkpoints'));
+    else logFault('appended', size, `the head that ${whose} covers ${count(size, 'record')}, and ${last} are signed here`, found);
   }
 }
