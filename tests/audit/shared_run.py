@@ -110,10 +110,15 @@ class Sent:
 
 def send(root: Path) -> Sent:
     """Signs a real run with new keys and shares it."""
+    return send_as(root, Keyring(root / "owner", SystemClock()))
+
+
+def send_as(root: Path, owner: Keyring) -> Sent:
+    """The same with the keys of `owner`."""
     folder = root / RELEASE.name
     shutil.copytree(RELEASE, folder)
-    owner, stranger = (Keyring(root / name, SystemClock()).issue(RELEASE.name) for name in ("owner", "stranger"))
-    culprit = Culprit(folder, owner, stranger)
+    stranger = Keyring(root / "stranger", SystemClock())
+    culprit = Culprit(folder, owner.issue(RELEASE.name), stranger.issue(RELEASE.name))
     culprit.sign(culprit.key)
     return Sent(share(folder, root / "sent", lambda _: ()), culprit)
 
@@ -126,3 +131,12 @@ def respelled(note: str) -> str:
     one, same = (base64.b64decode(each.rpartition(" ")[2]) for each in (note, other))
     assert one == same
     return other
+
+
+def rented(root: Path) -> Keyring:
+    """A machine's keys, certified at home by a project key that replaced an earlier one."""
+    home, machine = Keyring(root / "home", SystemClock()), Keyring(root / "machine", SystemClock())
+    home.project()
+    home.rotate()
+    machine.accept(home.certify_host(machine.own()[0], "rented-1").encode())
+    return machine

@@ -6,6 +6,8 @@ import io
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,14 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from shared_run import RELEASE, Culprit, Sent, respelled, send
+from shared_run import RELEASE, Culprit, Sent, rented, respelled, send, send_as
 
 from backtesting.audit.verdict import prove
+from data.door import SystemClock
+from data.journal.certificates import Subject, certify
+from data.journal.checkpoints import read_checkpoints
+from data.journal.keyring import Keyring, RunKey
+from data.journal.notes import SigningKey
 
 pytestmark = [
     pytest.mark.browser,
@@ -87,6 +94,12 @@ def test_a_good_bundle_is_verified(page: chromium.Page, sent: Sent) -> None:
     ):
         assert said in text
     assert "You gave no head" not in text
+
+
+def test_a_run_of_a_rented_machine_is_verified(page: chromium.Page, tmp_path: Path) -> None:
+    sent = send_as(tmp_path, rented(tmp_path))
+    assert checked(page, sent.page, sent.bundle, head=sent.handout.head) == "verified"
+    assert page.run("document.body.textContent.includes('rented-1')")
 
 
 @pytest.mark.parametrize("names", [("log.jsonl", "checkpoints", "run.pub"), ("*",)], ids=["three files", "all files"])
@@ -164,6 +177,29 @@ def foreign_note(culprit: Culprit) -> None:
     culprit.notes = [*culprit.notes[:3], other, *culprit.notes[4:]]
 
 
+def certified(subject: Subject, name: str, issuer: str) -> Deed:
+    """The log signed anew by a key that `issuer`, the owner or the run itself, certifies as somebody's."""
+
+    def deed(culprit: Culprit) -> None:
+        owner = Keyring(culprit.folder.parent / "keys", SystemClock()).issuer() if issuer == "project" else culprit.key
+        key = SigningKey.new(f"agentrader/run/{RELEASE.name}")
+        at = datetime(2026, 11, 21, tzinfo=UTC)
+        certificate = certify(subject, name, key.public.raw, owner.key, at)
+        culprit.sign(RunKey(key, certificate + owner.certificates))
+
+    return deed
+
+
+def two_tongued(culprit: Culprit) -> None:
+    """The owner signs another root over the same leaves."""
+    point = read_checkpoints(culprit.folder)[0][4][0]
+    culprit.notes = [
+        *culprit.notes[:4],
+        culprit.key.key.sign(replace(point, root=bytes(32)).text()),
+        *culprit.notes[5:],
+    ]
+
+
 def forged(culprit: Culprit) -> None:
     parts = culprit.key.certificates.split("\n\n")
     other = culprit.stranger.certificates.split("\n\n")
@@ -185,6 +221,11 @@ DEEDS: list[tuple[str, Deed, str, str, str]] = [
     ("written anew by its owner", rewritten, "\u2013", "rewritten", "log.jsonl"),
     ("written anew by a stranger", stolen, "\u2013", "foreign key", "run.pub"),
     ("a certificate by a stranger", forged, "\u2013", "forged certificate", "run.pub"),
+    ("certified by a run", certified(Subject.RUN, RELEASE.name, "run"), "\u2013", "forged certificate", "run.pub"),
+    ("certified as another run", certified(Subject.RUN, "20250101-other", "project"),
+     "\u2013", "foreign certificate", "run.pub"),
+    ("certified as a machine", certified(Subject.HOST, RELEASE.name, "project"),
+     "\u2013", "foreign certificate", "run.pub"),
     ("no run.pub", lambda c: c.path("run.pub").unlink(), "\u2013", "missing file", "run.pub"),
     (
         "a root is another one",
@@ -198,6 +239,7 @@ DEEDS: list[tuple[str, Deed, str, str, str]] = [
     ("a signature spelled otherwise", noted(lambda n: [*n[:6], respelled(n[6]), *n[7:]]),
      "60", "re-encoded checkpoint", "checkpoints"),
     ("a stranger's checkpoint", foreign_note, "30", "foreign checkpoint", "checkpoints"),
+    ("a root of another tree", two_tongued, "40", "fork", "checkpoints"),
     ("a blob is another one", lambda c: c.bend(c.blob), "", "replaced blob", "blobs"),
     ("a blob is gone", lambda c: c.path(c.blob).unlink(), "", "missing blob", "blobs"),
     ("the report is another one", lambda c: c.bend("report.html"), "169", "edited rendering", "report.html"),

@@ -188,7 +188,8 @@ async function growTree(log, signed, found, watch) {
     watch(`${tree.size.toLocaleString('en-US')} of ${signed.leaves.length.toLocaleString('en-US')} leaves in the tree`);
     if (!equal(root, point.root)) {
       const from = signed.leaves.indexOf(null);
-      if (from < 0) logFault('fork', point.size - point.leaves.length, `a signed root is not that of the first ${point.size} records`, found);
+      signed.broken = true;
+      if (from < 0) found.faults.push(new Fault('fork', point.size - point.leaves.length, `the leaves are those of the log, and the root at ${point.size} is of another one`, 'checkpoints'));
       else logFault('edited', from, `one of the records from ${from} to ${point.size - 1} is not what was signed`, found);
       return;
     }
@@ -200,7 +201,7 @@ async function growTree(log, signed, found, watch) {
 }
 
 async function checkHeads(log, signed, claims, pinned, found) {
-  if (found.faults.some((fault) => fault.file === 'log.jsonl')) return;
+  if (signed.broken || found.faults.some((fault) => fault.file === 'log.jsonl')) return;
   for (const [head, whose] of [[claims.head, 'this certificate names'], ...(pinned ? [[pinned, 'you gave']] : [])]) {
     const [size, root] = [Number(head.split('-')[0]), head.slice(head.indexOf('-') + 1)];
     const last = signed.points.length ? signed.points[signed.points.length - 1].size : 0;
