@@ -15,6 +15,10 @@ from data.model.decisions import FailureReason
 DOCUMENT = house.ROOT / "docs" / "TROUBLESHOOTING.md"
 TEXT = DOCUMENT.read_text("utf-8")
 SECTIONS = {
+    "scripts/deploy": "Rented machines",
+    "scripts/fetch": "Rented machines",
+    "scripts/rented": "Rented machines",
+    "backtesting/audit/arrival": "Rented machines",
     "data/store/": "Database",
     "data/sources/": "Bringing data in",
     "scripts/ingest": "Bringing data in",
