@@ -475,6 +475,14 @@ def test_a_changed_script_does_not_run(page: chromium.Page, sent: Sent, tmp_path
     page.complaints.clear()
 
 
+# What sticks out of the box around the file input.
+_TOO_WIDE = """(() => {
+  const right = document.getElementById('drop').getBoundingClientRect().right;
+  const wide = (each) => each.getBoundingClientRect().right > right;
+  return Array.from(document.querySelectorAll('#drop *')).filter(wide).map((each) => each.tagName);
+})()"""
+
+
 @pytest.mark.parametrize(("width", "height", "mobile"), [(1360, 900, False), (390, 844, True)])
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_page_fits(
@@ -486,5 +494,6 @@ def test_the_page_fits(
     for given_file in (sent.bundle, culprit.packed(tmp_path / "out")):
         checked(page, sent.page, given_file)
         assert page.run("document.documentElement.scrollWidth") == width
+        assert page.run(_TOO_WIDE) == []
     paper = page.run("getComputedStyle(document.body).backgroundColor")
     assert (paper == "rgb(20, 22, 26)") is dark

@@ -54,7 +54,7 @@ function conclude(found, pinned) {
   }
   const [first, more] = [found.faults[0], found.faults.length - 1];
   const where = first.record === null ? first.file : `record ${first.record} of the log${first.file === 'log.jsonl' ? '' : ` (${first.file})`}`;
-  return show('refuted', 'Not verified', [`${first.kind}, at ${where}: ${first.detail}${more ? `; and ${count(more, 'fault')} more` : ''}`], found);
+  return show('refuted', `Not verified: ${first.kind}`, [`At ${where}.${more ? ` ${count(more, 'fault')} more below it.` : ''}`], found);
 }
 
 function show(verdict, title, lines, found = { faults: [], notes: [] }) {
