@@ -37,18 +37,19 @@ from data.store.store import Store
 def run(
     tmp_path: Path, bitcoin: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Run]:
-    monkeypatch.setattr(authentic_backtest, "ROOT", tmp_path)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-nobody-is-asked")
     monkeypatch.setattr(server.Handler, "disable_nagle_algorithm", True)
     with server.FaultServer() as model:
         if not DIGESTS:
             undisturbed = Run(tmp_path / "undisturbed", bitcoin, capsys, model)
+            monkeypatch.setattr(authentic_backtest, "ROOT", undisturbed.root)
             with failing_fsync(undisturbed.root / "runs", lambda *_: False) as asked:
                 assert undisturbed.begin() == 0
             UNDISTURBED.extend(asked)
             assert len(model.received) == REQUESTS
             DIGESTS.append(undisturbed.summary["result_digest"])
             model.received.clear()
+        monkeypatch.setattr(authentic_backtest, "ROOT", tmp_path)
         yield Run(tmp_path, bitcoin, capsys, model)
 
 
