@@ -28,7 +28,7 @@ from data.model.protocols import Record
 
 WORDS = (
     *("--symbol", "BTCUSDT", "--interval", "1h", "--start_date", "2025-04-01", "--end_date", "2025-04-01"),
-    *("--decide_every", "6", "--model", "openai/gpt-4o-mini", "--yes"),
+    *("--decide_every", "6", "--model", "openai/gpt-4o-mini"),
 )
 REQUESTS = 16
 DIGESTS: list[str] = []
