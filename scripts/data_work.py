@@ -33,6 +33,8 @@ from scripts.ingest_report import show_report, watching
 
 COLUMNS = ("open_time", "open", "high", "low", "close", "volume", "session_date", "adjustment")
 MOST_SHOWN = 20
+PIPED = 200
+"""How wide a table is that goes into a file or another command."""
 Way = Callable[[argparse.Namespace, Store, Clock], int]
 
 
@@ -50,6 +52,8 @@ def _list(options: argparse.Namespace, store: Store, _: Clock) -> int:
         print(json.dumps({"series": to_json(held), "batches": to_json(batches)}, ensure_ascii=False))
         return 0
     console = Console()
+    if not console.is_terminal:
+        console.width = PIPED
     _show(
         console,
         ("symbol", "interval", "from", "to", "bars", ""),
@@ -205,7 +209,9 @@ def _instrument(store: Store, symbol: str) -> Instrument:
 
 
 def _show(console: Console, head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
-    table = Table(*head, box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in head:
+        table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(Text(escape_line(str(cell))) for cell in row))
     console.print(table)

@@ -45,7 +45,7 @@ _BATCHES = text("""
 """)
 _SOURCES = text("""
     SELECT DISTINCT source COLLATE "C" FROM market.bars JOIN market.batches USING (batch_id)
-    WHERE symbol = :symbol AND "interval" = :interval ORDER BY 1
+    WHERE symbol = :symbol AND "interval" = :interval AND details->>'drops' IS NULL ORDER BY 1
 """)
 
 

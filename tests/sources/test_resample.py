@@ -139,6 +139,17 @@ def test_bars_of_another_source_are_not_written_over(store: Store) -> None:
     assert [window.symbol for window in store.windows() if window.interval is Interval.H4] == ["MADE", "MADE4"]
 
 
+def test_what_was_dropped_can_be_made_again(store: Store) -> None:
+    store.put_instrument(MADE)
+    store.add_bars(batch(), hours(4))
+    resample_series(store, MADE, Interval.H1, Interval.H4, clock=Now())
+    store.drop_batch(store.batches()[-1].batch_id, "", Now().at)
+    later = Now(Now().at + timedelta(days=1))
+    assert store.bars_as_of("MADE", Interval.H4, later.at, 9) == ()
+    resample_series(store, MADE, Interval.H1, Interval.H4, clock=later)
+    assert len(store.bars_as_of("MADE", Interval.H4, later.at, 9)) == 1
+
+
 def test_made_up_bars_stay_made_up(store: Store) -> None:
     store.put_instrument(MADE)
     store.add_bars(batch(synthetic=True), hours(4))
