@@ -23,7 +23,6 @@ SECTIONS = {
     "data/sources/": "Bringing data in",
     "scripts/ingest": "Bringing data in",
     "scripts/data": "Bringing data in",
-    "scripts/fetch_run": "On a rented machine",
     "scripts/runs": "Going on, replaying, reporting",
     "scripts/share": "Going on, replaying, reporting",
     "agents/llm/": "Models and money",
@@ -77,6 +76,10 @@ def test_nothing_is_explained_that_is_never_said() -> None:
 def test_each_message_is_explained_once() -> None:
     told = explained()
     assert {text for text in told if told.count(text) > 1} == set()
+
+
+def test_the_sections_that_rows_are_sent_to_are_there() -> None:
+    assert [name for name in SECTIONS.values() if f"\n## {name}\n" not in TEXT] == []
 
 
 def test_many_messages_were_found() -> None:
