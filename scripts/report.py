@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from backtesting.audit.renderings import write_renderings
 from data.door import enter, flags, run_folder
 from data.model.errors import UsageError
 
@@ -25,6 +24,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _report(run: str, output: Path | None, *, as_json: bool) -> int:
     folder = run_folder(run)
+
+    # Heavy imports wait until the flags are known to be good: --help and a typo answer at once.
+    from backtesting.audit.renderings import write_renderings  # noqa: PLC0415
+
     try:
         if output is not None:
             output.mkdir(parents=True, exist_ok=True)
