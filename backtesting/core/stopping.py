@@ -54,11 +54,12 @@ class StopSwitch:
 
     def wait(self, call: Callable[[], T]) -> T:
         """Runs something slow that a signal may cut short, if it is the main thread that waits."""
-        self.check()
         if threading.current_thread() is not threading.main_thread():
+            self.check()
             return call()
-        self._waiting = True
+        self._waiting = True  # before the look: a signal between the two would be heard by nobody
         try:
+            self.check()
             return call()
         finally:
             self._waiting = False

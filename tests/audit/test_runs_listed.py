@@ -86,7 +86,7 @@ def test_each_state_has_its_name(recorder: Recorder, shelf: Path, capsys: pytest
 
 
 def test_a_stopped_run_says_why(recorder: Recorder, shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    put(shelf, recorder.served("stopped", [ok] * 9 + [refusal], "--max_failures", "1"), "stopped")
+    put(shelf, recorder.served("stopped-at-the-third", [ok] * 9 + [refusal], "--max_failures", "1"), "stopped")
     put(shelf, recorder.refused_and_resumed(), "resumed")
     _, found = listed(shelf, capsys)
     assert [(found[name]["status"], found[name]["failed"]) for name in ("stopped", "resumed")] == [

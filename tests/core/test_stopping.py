@@ -54,3 +54,11 @@ def test_handlers_are_put_back() -> None:
     with StopSwitch().listening():
         assert [signal.getsignal(number) for number in SIGNALS] != before
     assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+def test_a_signal_that_comes_as_a_wait_begins_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    switch = StopSwitch()
+    with switch.listening():
+        monkeypatch.setattr(switch, "check", lambda: signal.raise_signal(signal.SIGTERM))
+        with pytest.raises(Stopped, match="SIGTERM"):
+            switch.wait(lambda: pytest.fail("nobody would wake it"))

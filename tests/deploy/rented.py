@@ -14,7 +14,8 @@ from pathlib import Path
 
 import house
 
-SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin:/usr/local/sbin")
+_WHERE = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin:/usr/local/sbin"
+SSHD, USERADD = shutil.which("sshd", path=_WHERE), shutil.which("useradd", path=_WHERE)
 SERVER = """
 Port {port}
 ListenAddress 127.0.0.1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pwd
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from pathlib import Path
 import house
 import psutil
 import pytest
-from rented import SSHD, Rented, Told, rented
+from rented import SSHD, USERADD, Rented, Told, rented
 
 BARS = Path("crypto_spot") / "BTCUSDT_1h_2025-03-01_2025-04-15.csv"
 WINDOW = ("--symbol", "BTCUSDT", "--interval", "1h", "--start_date", "2025-04-01", "--end_date", "2025-04-05")
@@ -86,7 +85,7 @@ def test_what_the_run_refuses_is_said_at_once(machine: Rented) -> None:
 @pytest.fixture
 def other_users(tmp_path: Path) -> Iterator[Rented]:
     """A machine whose user is somebody else, with an empty home."""
-    if SSHD is None or os.geteuid() != 0 or not shutil.which("useradd"):
+    if SSHD is None or os.geteuid() != 0 or USERADD is None:
         pytest.skip("needs root, sshd and useradd")
     with tempfile.TemporaryDirectory(prefix=AWAY) as top:
         place, home = Path(top) / "ssh", Path(top) / "home"
@@ -94,13 +93,13 @@ def other_users(tmp_path: Path) -> Iterator[Rented]:
         place.mkdir(mode=0o755)
         (place / "keys").mkdir(mode=0o700)
         words = ("--create-home", "--home-dir", str(home), "--shell", "/bin/bash", "--password", "*")
-        subprocess.run(["useradd", *words, AWAY], check=True)
+        subprocess.run([USERADD, *words, AWAY], check=True)
         try:
             with rented(AWAY, place, home) as found:
                 yield found
         finally:
             end_processes_of(AWAY)
-            subprocess.run(["userdel", AWAY], check=True)
+            subprocess.run([USERADD.replace("useradd", "userdel"), AWAY], check=True)
 
 
 def end_processes_of(user: str) -> None:

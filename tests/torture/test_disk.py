@@ -95,9 +95,9 @@ def _mount(*words: str) -> bool:
 
 
 def _require_one_line(patient: Patient, ended: Ended, before: bytes) -> None:
-    """Of the run's end, beside the line that it begins with. A process that recorded nothing was used wrongly."""
+    """Of the run's end, beside the lines that it begins with. A process that recorded nothing was used wrongly."""
     lines = ended.err.splitlines()
-    told = [line for line in lines if not line.startswith("run ")]
+    told = [line for line in lines if not line.startswith(("run ", "watch "))]
     assert len(told) == 1, ended.err
     assert told[0].startswith("error: ")
     assert ended.out == ""
