@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import select
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
+from typing import TextIO
 
 from dotenv import dotenv_values
 
+from data.command_line import spell_out
 from data.model.errors import AgentraderError, JournalBroken, UsageError
 from data.model.escape import escape_line
 
 ROOT = Path(__file__).resolve().parents[1]
-INTERRUPTED = 130
+INTERRUPTED, UNREAD = 130, 141
+"""As a shell says it of what SIGINT or SIGPIPE ended."""
 
 
 class SystemClock:
@@ -25,14 +31,40 @@ class SystemClock:
 
 
 def settings() -> dict[str, str]:
-    """The environment, over `.env`."""
-    return {name: value for name, value in dotenv_values(ROOT / ".env").items() if value} | dict(os.environ)
+    """The environment, over `.env`. Raises UsageError, without a word of the file, for one that does not read."""
+    try:
+        held = dotenv_values(ROOT / ".env")
+    except (OSError, UnicodeDecodeError) as error:
+        why = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
+        raise UsageError(f"{ROOT / '.env'} cannot be read: {why}") from None
+    return {name: value for name, value in held.items() if value} | dict(os.environ)
 
 
 def enter(work: Callable[[], int]) -> int:
-    """Runs a command's work. What a user can mend is one line on standard error; anything else is a bug and crashes."""
+    """Runs a command's work. What a user can mend is one line on standard error; anything else is a bug and crashes.
+
+    `| head` is no trouble at all: who reads may leave.
+    """
+    spell_out()
     try:
-        return work()
+        return _said(work())
+    except BrokenPipeError:
+        if not _reader_is_gone(sys.stdout):
+            raise
+        _drop_the_rest()
+        return UNREAD
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _drop_the_rest()
+        print(
+            f"error: no space is left for {error.filename or 'what this writes'}; make room, then say it again",
+            file=sys.stderr,
+        )
+        return UsageError.exit_code
     except (AgentraderError, JournalBroken) as error:
         print(f"error: {escape_line(str(error))}", file=sys.stderr)
         return error.exit_code
@@ -41,9 +73,16 @@ def enter(work: Callable[[], int]) -> int:
         return INTERRUPTED
 
 
-def flags(words: Sequence[str]) -> list[str]:
-    """Hyphens and underscores are both taken in the names of flags."""
-    return [_underscored(word) for word in words]
+def asker() -> Callable[[str], bool] | None:
+    """How to put a question to the user; None where nobody sits at a terminal."""
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+
+    def ask(question: str) -> bool:
+        print(question, end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    return ask
 
 
 def run_folder(run: str, runs: Path = ROOT / "data" / "runs") -> Path:
@@ -51,9 +90,36 @@ def run_folder(run: str, runs: Path = ROOT / "data" / "runs") -> Path:
     for folder in (Path(run), runs / run):
         if folder.is_dir():
             return folder
-    raise UsageError(f"there is no run {run}: neither a folder nor an id in {runs}")
+    hint = _perhaps(run, runs)
+    raise UsageError(f"there is no run {run}: neither a folder nor an id in {runs}; {hint}")
 
 
-def _underscored(word: str) -> str:
-    flag, equals, value = word.partition("=")
-    return flag.replace("-", "_").replace("__", "--", 1) + equals + value if word.startswith("--") else word
+def _perhaps(run: str, runs: Path) -> str:
+    """The run whose id has these letters in it, the newest of several; else the one that is spelled most alike."""
+    if Path(run).is_file():
+        return "it is a file: name the folder that it is in"
+    ids = sorted((each.name for each in runs.iterdir() if each.is_dir()), reverse=True) if runs.is_dir() else []
+    near = [each for each in ids if run in each] or get_close_matches(run, ids, 1)
+    if not near:
+        return "python -m scripts.runs list shows what there is"
+    more = f" ({len(near) - 1:,} more have it in their id)" if len(near) > 1 else ""
+    return f"perhaps {near[0]}{more}"
+
+
+def _said(code: int) -> int:
+    """The exit code, once all that was printed has left."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    return code
+
+
+def _drop_the_rest() -> None:
+    """What standard output still holds in its buffer goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _reader_is_gone(out: TextIO) -> bool:
+    """Whether a pipe has nobody at its other end."""
+    asked = select.poll()
+    asked.register(out.fileno(), 0)
+    return any(event & select.POLLERR for _, event in asked.poll(0))

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import lru_cache
 
 from data.model.errors import DataError
 from data.model.instants import Interval, show
 from data.model.market import Bar, Fact, FactKind, Instrument, MarketView
+from data.store.digest import Reach
 from data.store.remembered import Remembered
 from data.store.snapshot import Snapshot
 from data.store.store import Store
@@ -102,6 +103,12 @@ class MarketViews:
             if instrument is None or not bars:
                 raise _unknown(symbol, self._interval, as_of)
             return _view(snapshot, instrument, as_of, bars, remembered.facts(snapshot, as_of, _facts))
+
+
+def reach(start_on: date, known_by: datetime, bars: int = LOOKBACK) -> Reach:
+    """What the views of a window can show, of all that a store holds: `bars` at a time, and no fact that is stale."""
+    begin = datetime.combine(start_on, time(), UTC) - timedelta(days=2)  # before any exchange's session of that date
+    return Reach(start_on, known_by, bars, {kind: begin - age for kind, age in STALE_AFTER.items()})
 
 
 def _unknown(symbol: str, interval: Interval, as_of: datetime) -> DataError:

@@ -7,10 +7,13 @@ import csv
 import gzip
 import io
 import json
+import os
+import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
@@ -25,16 +28,17 @@ from data.model.escape import escape_line
 from data.model.instants import Interval, iso, show
 from data.model.market import Bar, Instrument
 from data.model.protocols import Clock
-from data.sources.gaps import Gap, gaps
+from data.sources.gaps import Gap, counted, gaps, shown
 from data.sources.resample import EVER, resample_series
 from data.store.database import open_database
 from data.store.store import Series, Store
 from scripts.ingest_report import show_report, watching
+from scripts.sheet import Sheet
 
-COLUMNS = ("open_time", "open", "high", "low", "close", "volume", "session_date", "adjustment")
+COLUMNS = ("open_time", "open", "high", "low", "close", "volume", "session_date")
+MARKS = ("adjustment", "synthetic")
 MOST_SHOWN = 20
-PIPED = 200
-"""How wide a table is that goes into a file or another command."""
+NO_SERIES = "no such series; python -m scripts.data list shows what there is"
 Way = Callable[[argparse.Namespace, Store, Clock], int]
 
 
@@ -51,20 +55,22 @@ def _list(options: argparse.Namespace, store: Store, _: Clock) -> int:
     if options.json:
         print(json.dumps({"series": to_json(held), "batches": to_json(batches)}, ensure_ascii=False))
         return 0
-    console = Console()
-    if not console.is_terminal:
-        console.width = PIPED
+    sheet = Sheet()
+    if not held and not batches:
+        what = "nothing is" if options.symbol is None else f"nothing of {escape_line(options.symbol)} is"
+        sheet.print(f"{what} here yet; python -m scripts.ingest --help shows how to bring it", markup=False)
+        return 0
     _show(
-        console,
+        sheet,
         ("symbol", "interval", "from", "to", "bars", ""),
         [
             (each.symbol, each.interval, each.first_on, each.last_on, f"{each.bars:,}", "synthetic" * each.synthetic)
             for each in held
         ],
     )
-    console.print()
+    sheet.print()
     _show(
-        console,
+        sheet,
         ("batch", "came in", "bars", "facts", "of", "from"),
         [
             (
@@ -88,12 +94,12 @@ def _gaps(options: argparse.Namespace, store: Store, _: Clock) -> int:
         if options.interval in (None, series.interval)
     }
     if not found:
-        raise DataError("no such series; python -m scripts.data list shows what there is")
+        raise DataError(NO_SERIES)
     if options.json:
         rows = [{"symbol": s, "interval": i, "gaps": to_json(holes)} for (s, i), holes in found.items()]
         print(json.dumps({"series": rows}, ensure_ascii=False))
     else:
-        _show_gaps(Console(), found)
+        _show_gaps(Sheet(), found)
     return 1 if any(found.values()) else 0
 
 
@@ -106,20 +112,24 @@ def _gaps_of(store: Store, series: Series, as_of: datetime) -> Iterator[Gap]:
 def _show_gaps(console: Console, found: Mapping[tuple[str, Interval], list[Gap]]) -> None:
     for (symbol, interval), holes in found.items():
         missing = ", ".join(
-            f"{sum(each.missing for each in holes if each.unit == unit):,} {unit}"
+            counted(sum(each.missing for each in holes if each.unit == unit), unit)
             for unit in ("bars", "sessions")
             if any(each.unit == unit for each in holes)
         )
-        head = f"{symbol} {interval}: " + (f"{missing} missing, in {len(holes):,} gaps" if holes else "no gap")
+        head = f"{symbol} {interval}: " + (
+            f"{missing} missing, in {counted(len(holes), 'gaps')}" if holes else "no gap"
+        )
         console.print(Text(escape_line(head), style="bold"), soft_wrap=True)
         for hole in holes[:MOST_SHOWN]:
-            console.print(f"  {_when(hole.begins)} to {_when(hole.ends)}: {hole.missing:,} {hole.unit}", soft_wrap=True)
+            said = f"  {shown(hole.begins)} to {shown(hole.ends)}: {counted(hole.missing, hole.unit)}"
+            console.print(said, soft_wrap=True)
         if len(holes) > MOST_SHOWN:
             console.print(f"  … {len(holes) - MOST_SHOWN:,} more; --json lists all", soft_wrap=True)
 
 
 def _export(options: argparse.Namespace, store: Store, _: Clock) -> int:
     traded = _instrument(store, options.symbol)
+    _require_series(store, options)
     adjustment = store.adjustments((traded.symbol,), options.interval)[traded.symbol]
     bars = store.known_bars(traded.symbol, options.interval, options.as_of, options.start, options.end)
     first = next(bars, None)
@@ -127,33 +137,50 @@ def _export(options: argparse.Namespace, store: Store, _: Clock) -> int:
         raise DataError(
             f"no {options.interval} bar of {traded.symbol} from {options.start} to {options.end} was known then"
         )
+    held = store.series(options.as_of, traded.symbol)
+    made_up = any(each.synthetic for each in held if each.interval is options.interval)
+    count = 0
     with _opened(options.file) as out:
-        count = _write(out, (first, *bars), traded, adjustment)
+        count = _write(out, chain((first,), bars), traded, (adjustment, *(["yes"] if made_up else [])))
     if options.json:
         print(json.dumps({"file": str(options.file), "bars": count}))
     elif str(options.file) != "-":
-        Console(stderr=True).print(f"wrote {count:,} bars to {options.file}", markup=False, soft_wrap=True)
+        words = ("csv", str(options.file), "--symbol", traded.symbol, "--interval", options.interval.value)
+        back = shlex.join((*words, "--market", traded.calendar))
+        said = f"wrote {count:,} bars to {options.file}; to bring them in: python -m scripts.ingest {back}"
+        Sheet(stderr=True).print(Text(escape_line(said)), soft_wrap=True)
     return 0
 
 
-def _write(out: TextIO, bars: Iterable[Bar], traded: Instrument, adjustment: str) -> int:
+def _write(out: TextIO, bars: Iterable[Bar], traded: Instrument, marks: Sequence[str]) -> int:
+    """`marks` are the same in each row: the adjustment and, of what was made up, that it was."""
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow((*COLUMNS, *MARKS[: len(marks)]))
     count = 0
     for bar in bars:
         prices = (bar.open, bar.high, bar.low, bar.close, bar.volume)
         is_session = bar.interval.is_daily and not traded.is_always_open
         stamp = bar.session_on.isoformat() if is_session else iso(bar.open_time)
-        writer.writerow((stamp, *map(decimal_text, prices), bar.session_on.isoformat(), adjustment))
+        writer.writerow((stamp, *map(decimal_text, prices), bar.session_on.isoformat(), *marks))
         count += 1
     return count
 
 
 @contextmanager
 def _opened(file: Path) -> Iterator[TextIO]:
-    """The file is there only when it is whole; of equal bars a compressed one has equal bytes."""
+    """The file is there only when it is whole; of equal bars a compressed one has equal bytes.
+
+    Who reads from a pipe may stop when they have seen enough.
+    """
     if str(file) == "-":
-        yield sys.stdout
+        try:
+            yield sys.stdout
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # What is still in the buffer would be said to have been lost when the interpreter ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError as error:
+            raise UsageError(f"{file} cannot be written: {error.strerror or error}") from None
         return
     part = file.with_name(f"{file.name}.part")
     try:
@@ -172,6 +199,7 @@ def _opened(file: Path) -> Iterator[TextIO]:
 
 def _resample(options: argparse.Namespace, store: Store, clock: Clock) -> int:
     traded = _instrument(store, options.symbol)
+    _require_series(store, options)
     with watching() as watch:
         reports = resample_series(
             store,
@@ -186,7 +214,7 @@ def _resample(options: argparse.Namespace, store: Store, clock: Clock) -> int:
     if options.json:
         print(json.dumps({"reports": to_json(reports)}, ensure_ascii=False))
     for report in reports:
-        show_report(Console(stderr=options.json), report)
+        show_report(Sheet(stderr=options.json), report)
     return 0
 
 
@@ -197,7 +225,7 @@ def _drop(options: argparse.Namespace, store: Store, clock: Clock) -> int:
         return 0
     said = f"dropped batch {dropped.batch_id} ({dropped.source}): {dropped.bars:,} bars and {dropped.facts:,} facts"
     back = f"; {dropped.set_back:,} rows are again what another batch says" if dropped.set_back else ""
-    Console().print(Text(escape_line(f"{said}{back}")), soft_wrap=True)
+    Sheet().print(Text(escape_line(f"{said}{back}")), soft_wrap=True)
     return 0
 
 
@@ -206,6 +234,11 @@ def _instrument(store: Store, symbol: str) -> Instrument:
     if found is None:
         raise UsageError(f"no bars of {symbol} are here; python -m scripts.data list shows what there is")
     return found
+
+
+def _require_series(store: Store, options: argparse.Namespace) -> None:
+    if not any(window.interval == options.interval for window in store.windows(options.symbol)):
+        raise DataError(NO_SERIES)
 
 
 def _show(console: Console, head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
@@ -219,10 +252,6 @@ def _show(console: Console, head: tuple[str, ...], rows: Iterable[tuple[object, 
 
 def _few(symbols: tuple[str, ...]) -> str:
     return ", ".join(symbols[:3]) + (f" and {len(symbols) - 3} more" if len(symbols) > 3 else "")
-
-
-def _when(at: datetime | date) -> str:
-    return show(at) if isinstance(at, datetime) else str(at)
 
 
 WAYS: Mapping[str, Way] = {"list": _list, "gaps": _gaps, "export": _export, "resample": _resample, "drop-batch": _drop}

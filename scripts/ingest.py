@@ -14,21 +14,27 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.door import SystemClock, enter, flags, settings
+from data.command_line import Parser, flags
+from data.door import SystemClock, enter, settings
 from data.model.errors import UsageError
 from data.model.instants import Interval, parse_day
 
-FILES = """Several files and patterns are taken at once, in the order of their names; each is a batch of its own. Where
+FILES = """Several files and patterns are taken at once, in the order of their names; each is a batch of its own, and a
+bad one ends it: those before it are stored, and all of them can be ingested again. Where
 --symbol or --interval is not said, a file's name says it: BTCUSDT_1h.csv, ETHUSDT-1h-2025-01.csv.gz.
 
 example: python -m scripts.ingest csv 'klines/*-1h-*.csv.gz'
 
 """
 BARS = """columns, by name and in any order:
-  open_time   start of the bar with its offset (2025-04-01T00:00:00Z); for daily bars a date alone is its session
+  open_time   start of the bar with its offset (2025-04-01T00:00:00Z), or in milli- or microseconds since 1970; for
+              daily bars a date alone is its session
   open high low close volume
   symbol, interval   optional; must agree with the flags
   session_date, adjustment   optional; adjustment names what earlier prices were restated for (none)
+  synthetic   optional; anything but `no` marks the whole file as made up
+
+files of data.binance.vision are taken as they are downloaded: klines/BTCUSDT-1h-2025-04.zip
 """
 FACTS_EXAMPLE = "example: python -m scripts.ingest facts news.csv splits.csv --market XNYS\n\n"
 FACTS = """layouts, recognised by the header:
@@ -66,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m scripts.ingest",
         description=__doc__,
         epilog=EXIT,
@@ -74,12 +80,12 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     ways = parser.add_subparsers(dest="way", required=True, metavar="csv|facts|sample|binance|yahoo")
-    bars = _way(ways, "csv", "bars out of CSV files, plain or gzip", FILES + BARS)
+    bars = _way(ways, "csv", "bars out of CSV files, plain, gzip or zip", FILES + BARS)
     _add_series(bars, required=False)
-    facts = _way(ways, "facts", "facts out of CSV files, plain or gzip", f"{FACTS_EXAMPLE}{FACTS}")
+    facts = _way(ways, "facts", "facts out of CSV files, plain, gzip or zip", f"{FACTS_EXAMPLE}{FACTS}")
     for each in (bars, facts):
         each.add_argument("file", nargs="+", metavar="FILE", help="a file, or a pattern in quotes")
-        each.add_argument("--market", metavar="CALENDAR", help="24/7, XNYS, CMES, …; inferred if not given")
+        _add_market(each)
         each.add_argument(
             "--rename", nargs=2, action="append", default=[], metavar=("A", "B"), help="the file's symbol A is our B"
         )
@@ -90,14 +96,13 @@ def build_parser() -> argparse.ArgumentParser:
         _add_series(feed)
         feed.add_argument("--start", "--start_date", required=True, metavar="DAY", help="first day, YYYY-MM-DD")
         feed.add_argument("--end", "--end_date", required=True, metavar="DAY", help="last day, included")
+        _add_market(feed)
         if name == "binance":
             feed.add_argument("--host", default="api.binance.com", help="another host that speaks Binance's API")
     return parser
 
 
-def _way(
-    ways: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str, more: str = ""
-) -> argparse.ArgumentParser:
+def _way(ways: argparse._SubParsersAction[Parser], name: str, about: str, more: str = "") -> argparse.ArgumentParser:
     epilog = f"{more}\n{EXIT}".lstrip()
     way = ways.add_parser(
         name, help=about, description=about, epilog=epilog, formatter_class=AS_WRITTEN, allow_abbrev=False
@@ -110,6 +115,10 @@ def _way(
 def _add_series(way: argparse.ArgumentParser, *, required: bool = True) -> None:
     way.add_argument("--symbol", required=required, metavar="S", help="e.g. BTCUSDT, AAPL, CL=F")
     way.add_argument("--interval", required=required, metavar="I", help=f"length of a bar: {', '.join(Interval)}")
+
+
+def _add_market(way: argparse.ArgumentParser) -> None:
+    way.add_argument("--market", metavar="CALENDAR", help="24/7, XNYS, CMES, …; inferred if not given")
 
 
 def _ingest(options: argparse.Namespace) -> int:
@@ -134,6 +143,7 @@ def _check(options: argparse.Namespace) -> None:
         options.files = _files(options.file)
         options.rename = dict(options.rename)
     if options.way == "csv":
+        _refuse_two_under_one(options.files, options.symbol)
         options.series = [_series(path, options.symbol, options.interval) for path in options.files]
 
 
@@ -142,6 +152,8 @@ def _files(words: Sequence[str]) -> list[Path]:
     found: dict[Path, None] = {}
     for word in words:
         files = [path for path in _named(Path(word)) if path.is_file()]
+        if Path(word).is_dir():
+            raise UsageError(f"{word} is a folder; name the files in it: '{word.rstrip('/')}/*.csv'")
         if not files:
             raise UsageError(f"there is no file {word}")
         found.update(dict.fromkeys(files))
@@ -153,6 +165,15 @@ def _named(path: Path) -> list[Path]:
     if path.exists() or not set(str(path)) & set("*?["):
         return [path]
     return list(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+
+
+def _refuse_two_under_one(files: Sequence[Path], symbol: str | None) -> None:
+    """A pattern that takes in too much would write one market's prices over another's."""
+    names = sorted({found["symbol"] for path in files if (found := NAMED.match(path.name))})
+    if symbol and len(names) > 1:
+        raise UsageError(
+            f"--symbol {symbol}, but files name {names[0]} and {names[1]}; leave it out, or name fewer files"
+        )
 
 
 def _series(path: Path, symbol: str | None, interval: Interval | None) -> tuple[str, Interval]:

@@ -84,7 +84,10 @@ def _with_file(run: _Run, file: Path, symbol: str | None) -> Compared:
     wanted = symbol or symbols[0]
     if wanted not in symbols:
         raise UsageError(f"--symbol {wanted} is not in the run; it has {', '.join(symbols)}")
-    printed = read_bar_file(file, wanted, run.question.interval, {})
+    try:
+        printed = read_bar_file(file, wanted, run.question.interval, {})
+    except DataError as error:
+        raise DataError(f"the run's bars of {wanted} cannot be held against that file: {error}") from None
     now = SystemClock().now()
     series = build_series(printed.name, printed.bars, run.instruments[wanted], run.question.interval, now)
     recorded = run.shown.get(wanted, {})
@@ -96,6 +99,7 @@ def _with_database(run: _Run, url: str | None, root: Path) -> Compared:
     from data.sources.calendars import end_of_day  # noqa: PLC0415
     from data.store.database import open_database  # noqa: PLC0415
     from data.store.store import Store  # noqa: PLC0415
+    from data.view import reach  # noqa: PLC0415
 
     question = run.question
     known_by = max(end_of_day(each.calendar, question.end_on) for each in run.instruments.values())
@@ -108,9 +112,12 @@ def _with_database(run: _Run, url: str | None, root: Path) -> Compared:
             }
             for symbol in question.symbols
         }
-        digest = store.data_digest(question.symbols, question.interval, known_by)
+        shown = reach(question.start_on, known_by, question.lookback)
+        digest = store.data_digest(question.symbols, question.interval, shown)
     same = digest == run.data_digest
-    notes = () if same else (f"the digest of the rows known by then is {digest}, recorded is {run.data_digest}",)
+    notes = (
+        () if same else (f"the digest of the rows that the window shows is {digest}, recorded is {run.data_digest}",)
+    )
     differences = tuple(_all(run.played, stored))
     return Compared(database.url_shown, sum(map(len, run.played.values())), differences, notes)
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from data.model.instants import Interval
 from data.model.market import AssetClass, Bar, Fact, FactKind, Instrument
+from data.store.digest import Reach
 from data.store.store import Batch
 
 START = datetime(2025, 4, 1, tzinfo=UTC)
@@ -20,6 +21,11 @@ def hour(number: float) -> datetime:
 
 def batch(ingested_at: datetime = LONG_AFTER, **changes: object) -> Batch:
     return Batch(**{"source": "made", "digest": "0" * 64, "ingested_at": ingested_at} | changes)
+
+
+def all_known(at: float) -> Reach:
+    """All that was known `at` hours after the start, however old."""
+    return Reach(START.date(), hour(at), 10**6, {})
 
 
 def bar(number: int, close: str | int = 100, symbol: str = "MADE", **changes: object) -> Bar:

@@ -60,8 +60,8 @@ class Question(_Frozen):
     agents: tuple[AgentSpec, ...]
     protocol: Literal["group_chat", "consensus"] = "group_chat"
     temperature: Annotated[float, Field(ge=0, le=1)] | None = None
-    seed: int | None = None
-    initial_cash: Annotated[Decimal, Field(gt=0)] = Decimal(10000)
+    seed: Annotated[int, Field(gt=-(2**53), lt=2**53)] | None = None
+    initial_cash: Annotated[Decimal, Field(gt=0, le=10**15)] = Decimal(10000)
     decide_every: Annotated[int, Field(ge=1)] = 1
     lookback: Annotated[int, Field(ge=1)] = 250
     costs: Costs = Costs()

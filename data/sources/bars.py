@@ -31,7 +31,10 @@ EXAMPLES = 5
 
 @dataclass(frozen=True, slots=True)
 class RawBar:
-    """A bar as printed, to 1e-8. `where` says where (`line 17`); `stamp` is its start, or a date for a daily bar."""
+    """A bar as printed, to 1e-8. `where` says where (`line 17`); `stamp` is its start, or a date for a daily bar.
+
+    `known_at` is None for what is known by the rules above.
+    """
 
     where: str
     stamp: datetime | date
@@ -41,6 +44,7 @@ class RawBar:
     close: Decimal
     volume: Decimal
     session_on: date | None = None
+    known_at: datetime | None = None
 
     @classmethod
     def of(
@@ -95,7 +99,7 @@ def _bar(source: str, raw: RawBar, instrument: Instrument, interval: Interval) -
         symbol=instrument.symbol,
         interval=interval,
         open_time=open_time,
-        known_at=known_at,
+        known_at=raw.known_at or known_at,
         open=raw.open,
         high=raw.high,
         low=raw.low,

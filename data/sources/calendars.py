@@ -1,7 +1,8 @@
 """When markets are open: session dates, opens and closes of a calendar, and the end of a day in its zone.
 
 A calendar is `24/7` (arithmetic on UTC days) or a name of `exchange_calendars`, which is loaded at the first use.
-Exchange calendars reach from 1960, or from where the package knows them, to 2040. Lunch breaks are not modelled.
+Exchange calendars reach from 1960, or from where the package knows them, to 2040. Lunch breaks are not modelled. CMES
+has short sessions on holidays of the United States, for which sources print no daily bar.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Bars out of a CSV file, plain or gzip: columns are found by their names, in any order.
+"""Bars out of a CSV file, plain, gzip or zip: columns are found by their names, in any order.
 
 Needed: a time (`open_time`, `timestamp`, `datetime`, `date` or `time`), `open high low close volume`. Taken where
 there: `symbol` and `interval`, which must agree with what was asked for; `session_date`; `adjustment`, one text for the
-whole file. A file with a column `adj_close` holds prices that were restated after every split, as Yahoo's are, and
-counts as adjusted. Other columns are ignored, and named in the report.
+whole file; `synthetic`, where a row that says anything but `no` marks the whole file as made up. A file with a column
+`adj_close` holds prices that were restated after every split, as Yahoo's are, and counts as adjusted. Other columns are
+ignored, and named in the report. A file of twelve numbers a row and no names is one of data.binance.vision.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from data.sources.rows import Row, Table, read_table
 TIMES = ("open_time", "timestamp", "datetime", "date", "time")
 SESSIONS = ("session_date", "session_on")
 NEEDED = ("open", "high", "low", "close", "volume")
-TAKEN = {*TIMES, *SESSIONS, *NEEDED, "symbol", "interval", "adjustment", "adj_close"}
+TAKEN = {*TIMES, *SESSIONS, *NEEDED, "symbol", "interval", "adjustment", "adj_close", "synthetic"}
+# Source: https://github.com/binance/binance-public-data#klines
+KLINES = ("open_time", *NEEDED, "close_time", "quote_volume", "trades", "taker_base", "taker_quote", "ignore")
 UNADJUSTED = "none"
 SPLIT_ADJUSTED = "split (later splits are in the earlier prices)"
 
@@ -35,11 +38,12 @@ class BarFile:
     adjustment: str
     bars: tuple[RawBar, ...]
     findings: tuple[Finding, ...]
+    synthetic: bool
 
 
 def read_bar_file(path: Path, symbol: str, interval: Interval, rename: Mapping[str, str]) -> BarFile:
     """Raises DataError naming the line. `rename` maps the file's symbols to ours."""
-    table = read_table(path)
+    table = read_table(path, KLINES)
     time_column = next((name for name in TIMES if name in table.columns), None)
     missing = [name for name in NEEDED if name not in table.columns]
     if time_column is None or missing:
@@ -47,15 +51,16 @@ def read_bar_file(path: Path, symbol: str, interval: Interval, rename: Mapping[s
         raise DataError(f"{table.file}: no column for {wanted}; its columns are {', '.join(table.columns)}")
     session_column = next((name for name in SESSIONS if name in table.columns), None)
     adjustment = SPLIT_ADJUSTED if "adj_close" in table.columns and "adjustment" not in table.columns else None
-    bars = []
+    bars, synthetic = [], False
     for row in table.rows():
         _agree(row, symbol, interval, rename)
         said = row.optional("adjustment") or adjustment or UNADJUSTED
         adjustment = adjustment or said
         if said != adjustment:
             raise row.error(f"adjustment {said!r} differs from {adjustment!r} in the rows before")
+        synthetic = synthetic or (row.optional("synthetic") or "no").lower() != "no"
         bars.append(_bar(row, time_column, session_column))
-    return BarFile(table.file, table.digest, adjustment or UNADJUSTED, tuple(bars), _ignored(table))
+    return BarFile(table.file, table.digest, adjustment or UNADJUSTED, tuple(bars), _ignored(table), synthetic)
 
 
 def _bar(row: Row, time_column: str, session_column: str | None) -> RawBar:
@@ -73,5 +78,5 @@ def _agree(row: Row, symbol: str, interval: Interval, rename: Mapping[str, str])
 
 
 def _ignored(table: Table) -> tuple[Finding, ...]:
-    names = tuple(name for name in table.columns if name not in TAKEN)
+    names = tuple(name for name in table.columns if table.has_header and name not in TAKEN)
     return (Finding("ignored_column", "note", len(names), "columns that are not used", names),) if names else ()

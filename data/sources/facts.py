@@ -82,7 +82,7 @@ def settle(sourced: Iterable[Sourced]) -> Facts:
             )
         latest[name] = (row, fact)
         kept.append(fact)
-    return Facts(tuple(kept), _counted("repeated", repeats, "rows that repeat what was known already"))
+    return Facts(tuple(kept), counted("repeated", repeats, "rows that repeat what was known already"))
 
 
 def action(
@@ -121,6 +121,6 @@ def _said(fact: Fact) -> tuple[object, ...]:
     return (fact.value, fact.unit, fact.text, fact.effective_on)
 
 
-def _counted(code: str, facts: list[Fact], message: str) -> tuple[Finding, ...]:
+def counted(code: str, facts: list[Fact], message: str) -> tuple[Finding, ...]:
     examples = tuple(f"{fact.key[:60]} {fact.period}".strip() for fact in facts[:5])
     return (Finding(code, "note", len(facts), message, examples),) if facts else ()

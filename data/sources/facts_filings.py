@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 from data.model.market import Fact, FactKind, Finding
 from data.sources.calendars import end_of_day
-from data.sources.facts import Places, Sourced, left_out
+from data.sources.facts import Places, Sourced, counted, left_out
 from data.sources.rows import Row
 
 # Filing days are days of the SEC in New York, wherever the share itself is traded.
@@ -36,14 +36,19 @@ def read_companyfacts(rows: Sequence[Row], places: Places) -> tuple[list[Sourced
         units[row.text("concept")].add(row.text("unit"))
     chosen: dict[tuple[str, str, str, datetime], Sourced] = {}
     contradicted: list[Row] = []
+    again: list[Fact] = []
     for row in sorted(rows, key=lambda row: row.text("accession")):
         fact = _companyfact(row, places, units)
         name = (fact.symbol, fact.key, fact.period, fact.known_at)
         if name in chosen and chosen[name][1].value != fact.value:
             contradicted.append(row)
+        elif name in chosen:
+            again.append(fact)
         chosen[name] = (row, fact)
     message = "figures that two filings of one day give differently; the later filing counts"
-    return list(chosen.values()), left_out("same_day_filings", contradicted, message)
+    findings = left_out("same_day_filings", contradicted, message)
+    findings += counted("same_day", again, "rows that say the same as another one of that day")
+    return list(chosen.values()), findings
 
 
 def _companyfact(row: Row, places: Places, units: defaultdict[str, set[str]]) -> Fact:

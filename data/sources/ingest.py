@@ -7,18 +7,21 @@ changes nothing. A symbol and interval hold bars of ONE adjustment, because mixi
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
-from datetime import date
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
 from data.model.canonical import Json
 from data.model.errors import DataError, UsageError
-from data.model.instants import Interval
-from data.model.market import AssetClass, Finding, IngestReport, Instrument
+from data.model.instants import Interval, show
+from data.model.market import AssetClass, Bar, Finding, IngestReport, Instrument
 from data.model.protocols import Clock
 from data.sources import binance, yahoo
 from data.sources.bars import build_series, utc_day
+from data.sources.calendars import ONE_DAY
 from data.sources.csv_bars import UNADJUSTED, read_bar_file
 from data.sources.facts import Places
 from data.sources.facts_file import read_fact_file
@@ -49,6 +52,7 @@ def ingest_bar_file(
     watch(f"reading {path.name}")
     file = read_bar_file(path, symbol, interval, rename)
     batch = BarBatch(f"csv {file.name}", file.digest, symbol, interval, file.bars, file.adjustment, file.findings)
+    synthetic = synthetic or file.synthetic
     return ingest_bars(store, batch, clock=clock, market=market, synthetic=synthetic, watch=watch)
 
 
@@ -90,6 +94,7 @@ def ingest_window(
     end_on: date,
     *,
     clock: Clock,
+    market: str | None = None,
     watch: Watch = unwatched,
 ) -> IngestReport:
     """A missing window from the feed that `missing_window_command` names. Raises UsageError where none has it."""
@@ -99,16 +104,20 @@ def ingest_window(
     elif feed == "yahoo":
         batch = yahoo.fetch_yahoo(yahoo.connect(), symbol, interval, start_on, end_on, watch=watch)
     else:
-        command = missing_window_command(symbol, interval, start_on, end_on)
+        command = missing_window_command(symbol, interval, start_on, end_on, market)
         raise UsageError(f"no feed has {interval} bars of {symbol}; bring them with: {command}")
-    return ingest_bars(store, batch, clock=clock, watch=watch)
+    return ingest_bars(store, batch, clock=clock, market=market, watch=watch)
 
 
-def missing_window_command(symbol: str, interval: Interval, start_on: date, end_on: date) -> str:
+def missing_window_command(
+    symbol: str, interval: Interval, start_on: date, end_on: date, market: str | None = None
+) -> str:
     """The command that brings these bars."""
     feed, asked = _feed(symbol, interval), f"--symbol {shlex.quote(symbol)} --interval {interval}"
     if feed == "sample":
         return f"{COMMAND} sample"
+    if market:
+        asked += f" --market {shlex.quote(market)}"
     return f"{COMMAND} {feed} {asked} --start {start_on} --end {end_on}" if feed else f"{COMMAND} csv FILE {asked}"
 
 
@@ -138,13 +147,13 @@ def ingest_bars(
     _refuse_mixed_levels(store, batch)
     watch(f"checking {len(batch.bars):,} bars of {batch.symbol}")
     series = build_series(batch.source, batch.bars, instrument, batch.interval, now)
+    _refuse_overlaps(store, batch, instrument, series.bars)
     bars, odd = inspect(series.bars, instrument, batch.interval, adjusted=batch.adjustment != UNADJUSTED)
     findings = (*_marks(batch.adjustment, len(bars), synthetic), *batch.findings, *series.findings, *odd)
     watch(f"storing {len(bars):,} bars of {batch.symbol}")
     details: dict[str, Json] = {"calendar": instrument.calendar, "rows": len(batch.bars)}
-    if store.instrument(instrument.symbol) is None:
-        store.put_instrument(instrument)
-    counts = store.add_bars(Batch(batch.source, batch.digest, now, synthetic, batch.adjustment, details), bars)
+    stamp = Batch(batch.source, batch.digest, now, synthetic, batch.adjustment, details)
+    counts = store.add_bars(stamp, bars, instrument)
     return IngestReport(
         source=batch.source,
         batch_digest=batch.digest,
@@ -205,6 +214,24 @@ def _refuse_mixed_levels(store: Store, batch: BarBatch) -> None:
         raise DataError(
             f"{batch.source}: adjustment {batch.adjustment!r}, but {symbol} {batch.interval} holds bars with {held!r}; "
             f"bring these as a file under another symbol: --symbol {symbol}.ADJ --rename {symbol} {symbol}.ADJ"
+        )
+
+
+def _refuse_overlaps(store: Store, batch: BarBatch, instrument: Instrument, bars: Sequence[Bar]) -> None:
+    """Hours that begin at half past beside hours that begin at the full hour would be one series of both."""
+    if batch.interval.is_daily and not instrument.is_always_open:
+        return
+    held = store.columns(batch.symbol, batch.interval, bars[0].session_on - ONE_DAY, bars[-1].session_on + ONE_DAY)
+    if not len(held):
+        return
+    opened = np.array([bar.open_time.replace(tzinfo=None) for bar in bars], "datetime64[us]")
+    both = np.union1d(held.open_time, opened)
+    close = np.flatnonzero(np.diff(both) < np.timedelta64(batch.interval.length))
+    if close.size:
+        before, after = (show(at.astype(datetime).replace(tzinfo=UTC)) for at in both[close[0] : close[0] + 2])
+        raise DataError(
+            f"{batch.source}: with the bars that are there, one would begin at {before} and the next at {after}, "
+            f"which are no {batch.interval} bars; bring these under another symbol"
         )
 
 

@@ -8,8 +8,9 @@ Gaps are counted by the instrument's calendar.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from itertools import pairwise
 
@@ -17,6 +18,7 @@ from data.model.instants import Interval, show
 from data.model.market import AssetClass, Bar, Finding, Instrument
 from data.sources.bars import EXAMPLES
 from data.sources.calendars import is_open, is_session, sessions_between
+from data.sources.gaps import counted, gaps, shown
 
 Flag = Callable[[Bar, Instrument], bool]
 FLAGS: Mapping[str, tuple[str, str, Flag]] = {
@@ -72,19 +74,12 @@ def inspect(
 
 
 def _gaps(bars: Sequence[Bar], instrument: Instrument, interval: Interval) -> Iterator[Finding]:
-    if interval.is_daily and not instrument.is_always_open:
-        yield from _missing_sessions(bars, instrument)
-        return
-    holes = [
-        (before, after)
-        for before, after in pairwise(bars)
-        if after.open_time - before.open_time >= 2 * interval.length
-        and (instrument.is_always_open or before.session_on == after.session_on)
-    ]
+    found = gaps(bars, instrument.calendar, interval, always_open=instrument.is_always_open)
+    holes = [gap for gap in found if gap.unit == "bars"]
     if holes:
-        missing = sum((after.open_time - before.open_time) // interval.length - 1 for before, after in holes)
-        places = tuple(f"{show(a.known_at)} to {show(b.open_time)}" for a, b in holes[:EXAMPLES])
-        yield Finding("gap", "warning", missing, f"{interval} bars are missing, in {len(holes)} gaps", places)
+        places = tuple(f"{shown(gap.begins)} to {shown(gap.ends)}" for gap in holes[:EXAMPLES])
+        message = f"{interval} bars are missing, in {counted(len(holes), 'gaps')}"
+        yield Finding("gap", "warning", sum(gap.missing for gap in holes), message, places)
     if not instrument.is_always_open:
         yield from _missing_sessions(bars, instrument)
 
@@ -98,9 +93,15 @@ def _missing_sessions(bars: Sequence[Bar], instrument: Instrument) -> Iterator[F
         yield Finding("gap", "warning", len(missing), message, tuple(str(day) for day in missing[:EXAMPLES]))
 
 
+def split_like(bars: Iterable[Bar]) -> Iterator[tuple[date, str]]:
+    """Sessions whose first price is a whole multiple or part of the last one before, to a tenth, as `10:1`."""
+    for before, after in pairwise(bars):
+        if _overnight(before, after) and (ratio := _ratio(before.close, after.open)):
+            yield after.session_on, ratio
+
+
 def _splits(bars: Sequence[Bar]) -> Iterator[Finding]:
-    jumps = [(after, _ratio(before.close, after.open)) for before, after in pairwise(bars) if _overnight(before, after)]
-    found = tuple(f"{after.session_on} ({ratio})" for after, ratio in jumps if ratio)
+    found = tuple(f"{day} ({ratio})" for day, ratio in split_like(bars))
     if found:
         message = "openings that look like a split; if so, bring it: python -m scripts.ingest facts FILE"
         yield Finding("split_like", "warning", len(found), message, found[:EXAMPLES])

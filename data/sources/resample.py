@@ -1,20 +1,24 @@
 """Longer bars out of shorter ones: 1h from 1m, 1d from 1h.
 
 A longer bar begins on the UTC grid in a 24/7 market, and at the session's open on an exchange, where it never reaches
-over the close; a daily bar is one session. It is made only of bars that its calendar has in it, and only when all of
-them are there: a hole is never bridged, unless it is asked for, and is counted in any case.
+over the close; a daily bar is one session. It is made only of bars that its calendar has in it and that begin in whole
+steps from its start, so that none reaches over its edge, and only when all of them are there: a hole is never bridged,
+unless it is asked for, and is counted in any case.
 
-Point in time: a longer bar rests on its shorter ones as they were first printed, all of which were known by its end. A
-correction of a shorter bar makes one of the longer bar, known from the resampling on. Limit: no lunch breaks.
+Point in time: a longer bar rests on its shorter ones as they were first printed, and is known at its end, or when the
+last of them was: the last hour of a session may be known after the close. A correction of a shorter bar makes one of
+the longer bar, and a dropped shorter bar takes the longer one with it, known from the resampling on. A series is made
+of one other alone. Limit: no lunch breaks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
+from operator import itemgetter
 
 from data.model.errors import DataError, UsageError
 from data.model.instants import Interval, show
@@ -24,10 +28,10 @@ from data.sources.bars import EXAMPLES, RawBar
 from data.sources.calendars import is_session, session_close, session_open
 from data.sources.ingest import ingest_bars
 from data.sources.series import BarBatch, Watch, digest_of, unwatched
-from data.store.store import Store
+from data.store.bars import DROPPED
+from data.store.store import Batch, Store
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-SOURCE = "resample of"
 EVER = (date(1900, 1, 1), date(2200, 1, 1))
 
 
@@ -36,6 +40,7 @@ class Place:
     """The longer bar that a shorter one belongs to, and how many of them it takes."""
 
     stamp: datetime | date
+    begins: datetime
     ends: datetime
     takes: int
 
@@ -56,19 +61,31 @@ def resample(
         raise UsageError(
             f"{longer} bars are not made of {shorter} bars; the longer has to be a multiple of the shorter"
         )
+    left_out: dict[str, list[datetime]] = {"outside": [], "off_grid": []}
     made: list[RawBar] = []
-    outside: list[datetime] = []
     partial: list[datetime | date] = []
-    for place, group in groupby(bars, lambda bar: place_of(bar, calendar, shorter, longer)):
-        parts = list(group)
-        if place is None:
-            outside += [bar.open_time for bar in parts]
-            continue
+    for place, group in groupby(_placed(bars, calendar, shorter, longer, left_out), itemgetter(0)):
+        parts = [bar for _, bar in group]
         if len(parts) != place.takes:
             partial.append(place.stamp)
         if len(parts) == place.takes or keep_partial:
             made.append(_joined(place, parts))
-    return Resampled(tuple(made), tuple(_findings(outside, partial, longer, keep_partial=keep_partial)))
+    findings = (*_left_out(left_out, shorter), *_partial(partial, longer, keep_partial=keep_partial))
+    return Resampled(tuple(made), findings)
+
+
+def _placed(
+    bars: Iterable[Bar], calendar: str, shorter: Interval, longer: Interval, left_out: Mapping[str, list[datetime]]
+) -> Iterator[tuple[Place, Bar]]:
+    """Each bar with its place; those that fit nowhere go into `left_out`."""
+    for bar in bars:
+        place = place_of(bar, calendar, shorter, longer)
+        if place is None:
+            left_out["outside"].append(bar.open_time)
+        elif (bar.open_time - place.begins) % shorter.length:
+            left_out["off_grid"].append(bar.open_time)
+        else:
+            yield place, bar
 
 
 def place_of(bar: Bar, calendar: str, shorter: Interval, longer: Interval) -> Place | None:
@@ -76,17 +93,17 @@ def place_of(bar: Bar, calendar: str, shorter: Interval, longer: Interval) -> Pl
     if calendar == ALWAYS_OPEN:
         start = bar.open_time - (bar.open_time - EPOCH) % longer.length
         stamp = start.date() if longer.is_daily else start
-        return Place(stamp, start + longer.length, longer.length // shorter.length)
+        return Place(stamp, start, start + longer.length, longer.length // shorter.length)
     if not is_session(calendar, bar.session_on):
         return None
     opens, closes = session_open(calendar, bar.session_on), session_close(calendar, bar.session_on)
     if not opens <= bar.open_time < closes:
         return None
     if longer.is_daily:
-        return Place(bar.session_on, closes, _count(closes - opens, shorter))
+        return Place(bar.session_on, opens, closes, _count(closes - opens, shorter))
     start = opens + (bar.open_time - opens) // longer.length * longer.length
     ends = min(start + longer.length, closes)
-    return Place(start, ends, _count(ends - start, shorter))
+    return Place(start, start, ends, _count(ends - start, shorter))
 
 
 def resample_series(
@@ -102,31 +119,64 @@ def resample_series(
 ) -> tuple[IngestReport, ...]:
     """Stores the longer bars under the same symbol or `name`. Raises UsageError and DataError; then nothing is stored.
 
-    What is not there yet comes from the first prints; what differs as known now follows as a correction.
+    What is not there yet comes from the first prints; what differs as known now follows as a correction, and what can
+    no more be made as a tombstone.
     """
     symbol, target, now = instrument.symbol, name or instrument.symbol, clock.now()
-    others = [each for each in store.series_sources(target, longer) if not each.startswith(SOURCE)]
-    if others:
+    source = f"resample of {shorter} bars of {symbol}"
+    if others := [each for each in store.series_sources(target, longer) if each != source]:
         raise UsageError(
             f"{longer} bars of {target} are there already, from {others[0]}; name others with --as_symbol NAME"
         )
     watch(f"joining {shorter} bars of {symbol}")
-    held = {bar.open_time for bar in store.first_bars(target, longer, *EVER)}
     versions = store.first_bars(symbol, shorter, *EVER), store.known_bars(symbol, shorter, now, *EVER)
     first, last = (resample(each, instrument.calendar, shorter, longer, keep_partial=keep_partial) for each in versions)
+    held = {bar.open_time for bar in store.first_bars(target, longer, *EVER)}
     new = tuple(raw for raw in first.bars if _opens(raw, instrument) not in held)
-    if not first.bars and not last.bars:
-        raise DataError(f"the {shorter} bars of {symbol} make no whole {longer} bar; gaps shows where the holes are")
     adjustment = store.adjustments((symbol,), shorter)[symbol]
     synthetic = bool(store.synthetic_sources((symbol,), shorter, now))
     reports: list[IngestReport] = []
     for raws, findings in ((new, first.findings), (last.bars, last.findings)):
         if raws and not (reports and raws == new):
-            source = f"{SOURCE} {shorter} bars of {symbol}"
             batch = BarBatch(source, digest_of(raws), target, longer, raws, adjustment, findings)
-            market = instrument.calendar if store.instrument(target) is None else None
-            reports.append(ingest_bars(store, batch, clock=clock, market=market, synthetic=synthetic, watch=watch))
+            reports.append(
+                ingest_bars(store, batch, clock=clock, market=instrument.calendar, synthetic=synthetic, watch=watch)
+            )
+    made = {_opens(raw, instrument) for raw in last.bars}
+    gone = tuple(bar for bar in store.known_bars(target, longer, now, *EVER) if bar.open_time not in made)
+    if gone:
+        stamp = Batch(source, digest_of(gone), clock.now(), synthetic, adjustment, {"rows": len(gone)})
+        reports.append(_let_go(store, stamp, gone))
+    if not reports:
+        raise _nothing(symbol, shorter, longer, first)
     return tuple(reports)
+
+
+def _nothing(symbol: str, shorter: Interval, longer: Interval, found: Resampled) -> DataError:
+    if any(finding.code == "off_grid" for finding in found.findings):
+        return DataError(
+            f"the {shorter} bars of {symbol} make no {longer} bar: "
+            f"they do not begin in steps of {shorter} from its start"
+        )
+    return DataError(f"the {shorter} bars of {symbol} make no whole {longer} bar; gaps shows where the holes are")
+
+
+def _let_go(store: Store, stamp: Batch, gone: tuple[Bar, ...]) -> IngestReport:
+    """Tombstones: nothing is deleted, and a view as of an earlier instant still has these bars."""
+    counts = store.add_bars(stamp, (replace(bar, flags=(DROPPED,)) for bar in gone))
+    shown = tuple(show(bar.open_time) for bar in gone[:EXAMPLES])
+    message = "bars whose parts are not all there any more; from now on they count no more either"
+    return IngestReport(
+        source=stamp.source,
+        batch_digest=stamp.digest,
+        symbol=gone[0].symbol,
+        rows_read=len(gone),
+        rows_new=counts.new,
+        rows_corrected=counts.corrected,
+        first=gone[0].open_time,
+        last=gone[-1].open_time,
+        findings=(Finding("dropped", "warning", len(gone), message, shown),),
+    )
 
 
 def _opens(raw: RawBar, instrument: Instrument) -> datetime:
@@ -151,15 +201,22 @@ def _joined(place: Place, parts: list[Bar]) -> RawBar:
         close=parts[-1].close,
         volume=sum((bar.volume for bar in parts), start=Decimal(0)),
         session_on=None if isinstance(place.stamp, datetime) else place.stamp,
+        known_at=max(place.ends, *(bar.known_at for bar in parts)),
     )
 
 
-def _findings(
-    outside: list[datetime], partial: list[datetime | date], longer: Interval, *, keep_partial: bool
-) -> Iterator[Finding]:
-    if outside:
-        shown = tuple(show(at) for at in outside[:EXAMPLES])
-        yield Finding("outside", "note", len(outside), "bars outside of the exchange's hours, left out", shown)
+def _left_out(left_out: Mapping[str, list[datetime]], shorter: Interval) -> Iterator[Finding]:
+    severities = {
+        "outside": ("note", "bars outside of the exchange's hours, left out"),
+        "off_grid": ("warning", f"bars that begin between the steps of {shorter} from a longer bar's start, left out"),
+    }
+    for code, opened in left_out.items():
+        if opened:
+            severity, message = severities[code]
+            yield Finding(code, severity, len(opened), message, tuple(map(show, opened[:EXAMPLES])))
+
+
+def _partial(partial: list[datetime | date], longer: Interval, *, keep_partial: bool) -> Iterator[Finding]:
     if partial:
         shown = tuple(show(at) if isinstance(at, datetime) else str(at) for at in partial[:EXAMPLES])
         what = "made of what is there" if keep_partial else "left out"

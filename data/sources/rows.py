@@ -1,4 +1,4 @@
-"""Rows of a CSV file, plain or gzip, each with its line number; the cells as exact values.
+"""Rows of a CSV file, plain, gzip or alone in a zip, each with its line number; the cells as exact values.
 
 One rule for every file: what cannot be read rejects the whole file, naming file, line and column (DataError). Cells are
 UTF-8; a byte order mark is taken; the header's names are compared in lower case with `_` for blanks. A file is held
@@ -11,10 +11,11 @@ import csv
 import gzip
 import io
 import re
+import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
@@ -22,9 +23,13 @@ from pathlib import Path
 from data.model.canonical import sha256_hex
 from data.model.errors import DataError, UsageError
 
-GZIP_MAGIC = b"\x1f\x8b"
+OTHER_MARKS = {";": "semicolons", "\t": "tabs", "|": "pipes"}
+GZIP_MAGIC, ZIP_MAGIC = b"\x1f\x8b", b"PK\x03\x04"
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?\Z")
-DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
+DAY = re.compile(r"[0-9]{4}(-[0-9]{2}-[0-9]{2}|[0-9]{4})\Z")
+# Milliseconds or microseconds since 1970; no way to write a date has as many digits.
+EPOCH = re.compile(r"[0-9]{13}([0-9]{3})?\Z")
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 LARGEST = Decimal(10) ** 18
 
 
@@ -82,11 +87,18 @@ class Row:
         raise self.error(f"{column} {text[:60]!r} is not a time such as 2025-04-01T00:00:00Z")
 
     def instant(self, column: str) -> datetime:
-        """In UTC. A time without an offset is refused: to guess its zone is to look ahead."""
+        """In UTC. A time without an offset is refused: to guess its zone is to look ahead.
+
+        Milliseconds and microseconds since 1970 need none.
+        """
+        text = self.text(column)
+        if EPOCH.match(text):
+            return BEGINNING + timedelta(microseconds=int(text) * 10 ** (16 - len(text)))
         stamp = self.wall_time(column)
         if stamp.tzinfo is None:
-            text = self.text(column)
-            raise self.error(f"{column} {text!r} has no zone; write it with an offset, such as 2025-04-01T00:00:00Z")
+            raise self.error(
+                f"{column} {text[:60]!r} has no zone; write it with an offset, such as 2025-04-01T00:00:00Z"
+            )
         return stamp.astimezone(UTC)
 
     def instant_or_day(self, column: str) -> datetime | date:
@@ -102,12 +114,11 @@ class Table:
     columns: tuple[str, ...]
     digest: str
     text: str
+    has_header: bool = True
 
     def rows(self) -> Iterator[Row]:
         """One at a time, blank lines left out. Raises DataError at a line that does not fit the header."""
-        lines = _cells(self.file, self.text)
-        next(lines)
-        for line, cells in lines:
+        for line, cells in islice(_cells(self.file, self.text), int(self.has_header), None):
             if len(cells) != len(self.columns):
                 raise DataError(
                     f"{self.file}, line {line}: {len(cells)} cells under {len(self.columns)} column names; "
@@ -116,8 +127,11 @@ class Table:
             yield Row(self.file, line, dict(zip(self.columns, map(str.strip, cells), strict=True)))
 
 
-def read_table(path: Path) -> Table:
-    """Raises UsageError for a file that is not there, DataError for one that is no CSV table with rows."""
+def read_table(path: Path, unnamed: Sequence[str] = ()) -> Table:
+    """`unnamed` are the columns of a file that begins with a row of as many numbers, and no names.
+
+    Raises UsageError for a file that is not there, DataError for one that is no CSV table with rows.
+    """
     content = _unpacked(path)
     try:
         text = content.decode("utf-8-sig")
@@ -128,9 +142,12 @@ def read_table(path: Path) -> Table:
         line = text[: text.index("\0")].count("\n") + 1
         raise DataError(f"{path.name}, line {line}: a NUL character, so no text; nothing was stored")
     first_two = list(islice(_cells(path.name, text), 2))
+    head = first_two[0][1] if first_two else []
+    if len(head) == len(unnamed) and head and all(NUMBER.match(cell.strip()) for cell in head):
+        return Table(path.name, tuple(unnamed), sha256_hex(content), text, has_header=False)
     if len(first_two) < 2:
         raise DataError(f"{path.name} has no rows")
-    return Table(path.name, _header(path.name, first_two[0][1]), sha256_hex(content), text)
+    return Table(path.name, _header(path.name, head), sha256_hex(content), text)
 
 
 def _unpacked(path: Path) -> bytes:
@@ -138,12 +155,25 @@ def _unpacked(path: Path) -> bytes:
         packed = path.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    if packed.startswith(ZIP_MAGIC):
+        return _alone_in_zip(path, packed)
     if not packed.startswith(GZIP_MAGIC):
         return packed
     try:
         return gzip.decompress(packed)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path.name} is a damaged gzip file: {error}") from None
+
+
+def _alone_in_zip(path: Path, packed: bytes) -> bytes:
+    try:
+        with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+            names = archive.namelist()
+            if len(names) == 1:
+                return archive.read(names[0])
+    except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path.name} is a damaged zip file: {error}") from None
+    raise DataError(f"{path.name} holds {len(names)} files; unpack it, and name those that are meant")
 
 
 def _cells(file: str, text: str) -> Iterator[tuple[int, list[str]]]:
@@ -160,6 +190,11 @@ def _cells(file: str, text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _header(file: str, cells: Sequence[str]) -> tuple[str, ...]:
+    for mark, name in OTHER_MARKS.items():
+        if len(cells) == 1 and mark in cells[0]:
+            raise DataError(f"{file}: {name} between the columns; save it with commas")
+    if sum(bool(NUMBER.match(cell.strip())) for cell in cells) > 1:
+        raise DataError(f"{file}: its first line names no columns; put a line before it that does")
     columns = tuple(re.sub(r"[ -]+", "_", cell.strip().lower()) for cell in cells)
     twice = sorted({name for name in columns if columns.count(name) > 1})
     if twice:

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Engine, text
 
 from data.model.errors import DataError
 from data.model.instants import require_utc, show
-from data.model.market import Bar
+from data.model.market import Bar, Instrument
+from data.store import instruments
 from data.store.batches import MANY, Batch, Counts, begin_batch
 from data.store.copying import cell, copy_lines, instant
 
@@ -57,7 +58,7 @@ _STORE = text("""
         ) latest ON true
         WHERE (latest.open, latest.high, latest.low, latest.close, latest.volume)
               IS DISTINCT FROM (i.open, i.high, i.low, i.close, i.volume)
-           OR 'dropped' = ANY(latest.flags)
+           OR ('dropped' = ANY(latest.flags)) <> ('dropped' = ANY(i.flags))
         ORDER BY i.symbol, i."interval", i.open_time
         RETURNING version
     )
@@ -65,9 +66,11 @@ _STORE = text("""
 """)
 
 
-def add_bars(engine: Engine, batch: Batch, bars: Iterable[Bar]) -> Counts:
+def add_bars(engine: Engine, batch: Batch, bars: Iterable[Bar], traded: Instrument | None) -> Counts:
     with engine.connect() as connection, connection.begin() as transaction:
         stamp = begin_batch(connection, batch)
+        if traded is not None:
+            instruments.put(connection, traded)
         given = _Given(iter(bars))
         apart = _store_apart(connection, stamp, given)
         compared = _store_compared(connection, stamp, given)

@@ -53,7 +53,7 @@ _BARS = text("""
             WHERE b.symbol = t.symbol AND b."interval" = t."interval" AND b.open_time = t.open_time
               AND b.version = coalesce(held.version, latest.version)
         ) counts ON true
-        WHERE ('dropped' = ANY(latest.flags)) <> (held.version IS NULL)
+        WHERE ('dropped' = ANY(latest.flags)) <> coalesce('dropped' = ANY(held.flags), true)
            OR (counts.open, counts.high, counts.low, counts.close, counts.volume)
               IS DISTINCT FROM (latest.open, latest.high, latest.low, latest.close, latest.volume)
         RETURNING flags

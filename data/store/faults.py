@@ -11,6 +11,8 @@ from sqlalchemy.engine import ExceptionContext
 
 from data.model.errors import AgentraderError, DataError, StoreUnavailable
 
+OWNER_MENDS = "Its owner mends that with: "
+"""What stands before the statement in a message."""
 REFUSED_VALUES = (
     errors.CheckViolation,
     errors.NumericValueOutOfRange,
@@ -47,11 +49,19 @@ def mendable(error: psycopg2.Error, url: URL) -> AgentraderError | None:
         return StoreUnavailable(f"another process is at work in the database {shown(url)}; try again when it has ended")
     if isinstance(error, REFUSED_VALUES):
         return DataError(f"the database cannot hold a value: {text}; nothing was stored")
-    if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError | errors.ReadOnlySqlTransaction):
-        return StoreUnavailable(f"the database {shown(url)} cannot be used: {text}")
-    if isinstance(error, psycopg2.ProgrammingError) and error.pgcode is None:  # the driver does not take the URL
-        return StoreUnavailable(f"the database {shown(url)} cannot be used: {text}")
+    is_lost = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError | errors.ReadOnlySqlTransaction)
+    if is_lost or (isinstance(error, psycopg2.ProgrammingError) and error.pgcode is None):  # the driver refuses the URL
+        return _unusable(text, url)
     return None
+
+
+def _unusable(text: str, url: URL) -> StoreUnavailable:
+    if url.host and text.startswith(("connection to server", "could not")):
+        return StoreUnavailable(
+            f"the database {shown(url)} cannot be used: {text}; see that it runs and that DATABASE_URL is right "
+            "(without one the project starts its own)"
+        )
+    return StoreUnavailable(f"the database {shown(url)} cannot be used: {text}")
 
 
 def _line(error: psycopg2.Error) -> str:
@@ -64,12 +74,19 @@ def _mending(error: psycopg2.Error, text: str, url: URL) -> str:
     user = _quoted(info.user if info else url.username or "")
     database = _quoted(info.dbname if info else url.database or "")
     if "temporary" in text:
-        statement = f"GRANT TEMPORARY ON DATABASE {database} TO {user};"
-    elif "for database" in text:
-        statement = f"GRANT CREATE ON DATABASE {database} TO {user};"
-    else:
-        statement = f"GRANT ALL ON SCHEMA market TO {user}; GRANT ALL ON ALL TABLES IN SCHEMA market TO {user};"
-    return f"Its owner mends that with: {statement}"
+        return f"{OWNER_MENDS}GRANT TEMPORARY ON DATABASE {database} TO {user};"
+    if "for database" in text:
+        return f"{OWNER_MENDS}GRANT CREATE ON DATABASE {database} TO {user};"
+    return _grant_tables(user)
+
+
+def grant_tables(user: str) -> str:
+    """What lets a user, by the name, read and add everything here."""
+    return _grant_tables(_quoted(user))
+
+
+def _grant_tables(user: str) -> str:
+    return f"{OWNER_MENDS}GRANT ALL ON SCHEMA market TO {user}; GRANT ALL ON ALL TABLES IN SCHEMA market TO {user};"
 
 
 def _quoted(name: str) -> str:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
 from data.model.instants import Interval
 from data.model.market import Bar
-from data.store.bars import PAGE, bar_of, span
+from data.store.bars import DROPPED, PAGE, bar_of, span
 
-# Of each bar the version known then. A session's bars open at most a day from its date, whatever the exchange's zone.
+# All versions known then, in the order of the index: of each bar the last one counts. To let the server choose it would
+# have it sort the whole series for every page. A session's bars open at most a day from its date, whatever the zone.
 _KNOWN = """
-    SELECT open_time, known_at, open, high, low, close, volume, session_on, flags FROM (
-        SELECT DISTINCT ON (open_time) * FROM market.bars
-        WHERE symbol = %(symbol)s AND "interval" = %(interval)s AND known_at <= %(as_of)s
-          AND session_on BETWEEN %(start_on)s AND %(end_on)s AND open_time > %(after)s
-          AND open_time BETWEEN %(start_on)s::date - interval '2 days' AND %(end_on)s::date + interval '3 days'
-        ORDER BY open_time, version DESC
-    ) last WHERE NOT 'dropped' = ANY(flags) ORDER BY open_time LIMIT %(limit)s
+    SELECT open_time, known_at, open, high, low, close, volume, session_on, flags, version FROM market.bars
+    WHERE symbol = %(symbol)s AND "interval" = %(interval)s AND known_at <= %(as_of)s
+      AND session_on BETWEEN %(start_on)s AND %(end_on)s AND (open_time, version) > (%(after)s, %(version)s)
+      AND open_time BETWEEN %(start_on)s::date - interval '2 days' AND %(end_on)s::date + interval '3 days'
+    ORDER BY open_time, version LIMIT %(limit)s
 """
 _SERIES = text("""
     SELECT symbol, "interval", min(session_on), max(session_on), count(*), bool_or(synthetic) FROM (
@@ -43,6 +44,17 @@ _BATCHES = text("""
                FROM market.facts GROUP BY batch_id) f USING (batch_id)
     ORDER BY batch_id
 """)
+_GONE = """
+    SELECT count(*) FROM market.bars b
+    WHERE symbol = %(symbol)s AND "interval" = %(interval)s AND version > 1 AND 'dropped' = ANY(flags)
+      AND session_on BETWEEN %(start_on)s AND %(end_on)s
+      AND open_time BETWEEN %(start_on)s::date - interval '2 days' AND %(end_on)s::date + interval '3 days'
+      AND NOT EXISTS (
+          SELECT FROM market.bars later
+          WHERE later.symbol = b.symbol AND later."interval" = b."interval" AND later.open_time = b.open_time
+            AND later.version > b.version
+      )
+"""
 _SOURCES = text("""
     SELECT DISTINCT source COLLATE "C" FROM market.bars JOIN market.batches USING (batch_id)
     WHERE symbol = :symbol AND "interval" = :interval AND details->>'drops' IS NULL ORDER BY 1
@@ -94,6 +106,11 @@ def _held(row: Sequence[Any]) -> Held:
     return Held(number, source, digest, came_in.astimezone(UTC), synthetic, adjustment, bars, facts, about, dropped_at)
 
 
+def dropped_bars(connection: Connection, symbol: str, interval: Interval, start_on: date, end_on: date) -> int:
+    asked = span(symbol, interval, start_on, end_on)
+    return int(connection.exec_driver_sql(_GONE, asked).scalar_one())
+
+
 def sources(connection: Connection, symbol: str, interval: Interval) -> tuple[str, ...]:
     return tuple(connection.execute(_SOURCES, {"symbol": symbol, "interval": interval.value}).scalars())
 
@@ -102,12 +119,20 @@ def known_bars(
     engine: Engine, symbol: str, interval: Interval, as_of: datetime, start_on: date, end_on: date
 ) -> Generator[Bar, None, None]:
     """A page at a time; between pages no connection is held."""
-    after = datetime.min.replace(tzinfo=UTC)
+    asked = {**span(symbol, interval, start_on, end_on), "as_of": as_of, "limit": PAGE}
+    for _, versions in groupby(_versions(engine, asked), itemgetter(0)):
+        *_, (*row, _) = versions
+        bar = bar_of(symbol, interval, row)
+        if DROPPED not in bar.flags:
+            yield bar
+
+
+def _versions(engine: Engine, asked: dict[str, Any]) -> Iterator[Any]:
+    after, version = datetime.min.replace(tzinfo=UTC), 0
     rows: Sequence[Any] = range(PAGE)
     while len(rows) == PAGE:
-        asked = {**span(symbol, interval, start_on, end_on), "as_of": as_of, "after": after, "limit": PAGE}
         with engine.connect() as connection:
-            rows = connection.exec_driver_sql(_KNOWN, asked).all()
+            rows = connection.exec_driver_sql(_KNOWN, asked | {"after": after, "version": version}).all()
         for row in rows:
-            yield bar_of(symbol, interval, row)
-            after = row[0]
+            yield row
+            after, version = row[0], row[-1]

@@ -46,12 +46,13 @@ class Store:
         with self.engine.connect() as connection:
             return instruments.get(connection, symbol)
 
-    def add_bars(self, batch: Batch, bars: Iterable[Bar]) -> Counts:
+    def add_bars(self, batch: Batch, bars: Iterable[Bar], traded: Instrument | None = None) -> Counts:
         """Stores what is new. A bar that is known already changes nothing; with other prices it is a correction.
 
-        All or nothing: DataError, from here or out of `bars`, leaves nothing behind.
+        `traded` is what the bars are of, where that is to be stored with them. All or nothing: DataError, from here or
+        out of `bars`, leaves nothing behind.
         """
-        return bars_added.add_bars(self.engine, batch, bars)
+        return bars_added.add_bars(self.engine, batch, bars, traded)
 
     def bars_as_of(self, symbol: str, interval: Interval, as_of: datetime, limit: int) -> tuple[Bar, ...]:
         """The last `limit` bars known at `as_of`, oldest first, each in the version known then."""
@@ -101,6 +102,11 @@ class Store:
         """From `dropped_at` on nothing that the batch brought counts; before, all of it does. Raises UsageError."""
         return drops.drop_batch(self.engine, number, reason, dropped_at)
 
+    def dropped_bars(self, symbol: str, interval: Interval, start_on: date, end_on: date) -> int:
+        """How many bars of these sessions do not count any more, whatever `first_bars` gives of them."""
+        with self.engine.connect() as connection:
+            return holdings.dropped_bars(connection, symbol, interval, start_on, end_on)
+
     def adjustments(self, symbols: Sequence[str], interval: Interval) -> Mapping[str, str]:
         """For each symbol `none`, or what its bars were adjusted for when they were first stored."""
         with self.engine.connect() as connection:
@@ -141,10 +147,10 @@ class Store:
         with self.engine.connect() as connection:
             return fact_rows.actions_between(connection, symbol, start_on, end_on)
 
-    def data_digest(self, symbols: Sequence[str], interval: Interval, known_by: datetime) -> str:
-        """SHA-256 over all bars of the series and all facts about them that were known by then."""
+    def data_digest(self, symbols: Sequence[str], interval: Interval, reach: digest.Reach) -> str:
+        """SHA-256 over the bars of the series and the facts about them that a window can show."""
         with self.engine.connect() as connection:
-            return digest.data_digest(connection, symbols, interval, known_by)
+            return digest.data_digest(connection, symbols, interval, reach)
 
     def synthetic_sources(self, symbols: Sequence[str], interval: Interval, known_by: datetime) -> tuple[str, ...]:
         """The sources of rows among those that a generator made."""

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import house
 import pytest
 from made_rows import MADE, bar, batch, fact, hour
 
@@ -48,6 +52,21 @@ def test_list_names_series_and_batches(capsys: pytest.CaptureFixture[str]) -> No
     assert "\x1b" not in shown
 
 
+@pytest.mark.usefixtures("store")
+def test_an_empty_list_says_how_to_fill_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys, "list").startswith("nothing is here yet; python -m scripts.ingest --help")
+    assert said(capsys, "list", "--symbol", "MADE").startswith("nothing of MADE is here yet; ")
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize("words", [("export", "-"), ("resample", "--into", "1d")])
+def test_bars_of_a_length_that_is_not_there_are_not_spoken_of(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert data.main([*words, "--symbol", "MADE", "--interval", "15m"]) == 2
+    assert capsys.readouterr().err.startswith("error: no such series; python -m scripts.data list")
+
+
 @pytest.mark.usefixtures("filled")
 def test_list_as_of_an_instant(capsys: pytest.CaptureFixture[str]) -> None:
     (series,) = json.loads(said(capsys, "list", "--as_of", "2025-04-01T03:00Z", "--json"))["series"]
@@ -57,7 +76,7 @@ def test_list_as_of_an_instant(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.usefixtures("filled")
 def test_gaps_end_with_1_where_there_are_any(capsys: pytest.CaptureFixture[str]) -> None:
     shown = said(capsys, "gaps", "--symbol", "MADE", code=1)
-    assert "MADE 1h: 2 bars missing, in 1 gaps" in shown
+    assert "MADE 1h: 2 bars missing, in 1 gap\n" in shown
     assert "2025-04-01 05:00 UTC to 2025-04-01 07:00 UTC: 2 bars" in shown
 
 
@@ -101,6 +120,38 @@ def test_what_is_exported_comes_in_again_as_it_was(
     assert len(filled.batches()) == 3
 
 
+def test_what_was_made_up_stays_so_through_a_file(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.put_instrument(MADE)
+    store.add_bars(batch(synthetic=True), [bar(number) for number in range(4)])
+    file = tmp_path / "made.csv"
+    said(capsys, "export", str(file), "--symbol", "MADE", "--interval", "1h")
+    assert ingest.main(["csv", str(file), "--symbol", "OTHER", "--interval", "1h", "--market", "24/7"]) == 0
+    assert store.synthetic_sources(("OTHER",), Interval.H1, hour(99)) == ("csv made.csv",)
+
+
+def test_an_export_says_how_it_comes_in_again(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store.put_instrument(replace(MADE, symbol="VOD", calendar="XLON"))
+    store.add_bars(batch(), [bar(9, symbol="VOD")])
+    file = tmp_path / "a b.csv"
+    assert data.main(["export", str(file), "--symbol", "VOD", "--interval", "1h"]) == 0
+    assert f"scripts.ingest csv '{file}' --symbol VOD --interval 1h --market XLON" in capsys.readouterr().err
+
+
+def test_who_reads_from_a_pipe_may_stop(store: Store) -> None:
+    store.put_instrument(MADE)
+    store.add_bars(batch(), [bar(number) for number in range(5_000)])
+    words = [sys.executable, "-m", "scripts.data", "export", "-", "--symbol", "MADE", "--interval", "1h"]
+    with subprocess.Popen(words, cwd=house.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith("open_time,")
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+
+
 @pytest.mark.usefixtures("filled")
 def test_an_export_is_as_it_was_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("export", str(tmp_path / "x.csv"), "--symbol", "MADE", "--interval", "1h")
@@ -132,12 +183,17 @@ def test_dropping_by_hand(filled: Store, capsys: pytest.CaptureFixture[str]) -> 
     [
         (["gaps"], "no such series"),
         (["export", "-", "--symbol", "X", "--interval", "1h"], "no bars of X are here"),
+        (
+            ["export", "-", "--symbol", "X", "--interval", "1h", "--start", "2025-04-02", "--end", "2025-04-01"],
+            "before",
+        ),
         (["export", "-", "--symbol", "X", "--interval", "1h", "--json"], "--json and the bars"),
         (["export", "-", "--symbol", "X", "--interval", "1x"], "unknown interval '1x'"),
         (["list", "--as_of", "noon"], "--as_of 'noon' is no instant"),
         (["list", "--as_of", "2025-04-01T00:00"], "is no instant"),
         (["drop-batch", "4", "--reason", "x"], "there is no batch 4"),
         (["resample", "--symbol", "X", "--interval", "1h", "--into", "1d"], "no bars of X are here"),
+        (["resample", "--symbol", "X", "--interval", "1h", "--into", "1d", "--as_symbol", ""], "'' is no symbol"),
     ],
 )
 @pytest.mark.usefixtures("store")

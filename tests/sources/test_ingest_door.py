@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 import house
 import pytest
+from rich.console import Console
+from rich.status import Status
 from source_files import HEADER, bar_line, write
 
 from data import door
+from data.command_line import flags
 from data.store.store import Store
 from scripts import ingest
+from scripts.ingest_report import Watched
 
 WINDOW = "crypto_spot/BTCUSDT_1h_2025-03-01_2025-04-15.csv"
 
@@ -69,7 +74,7 @@ def test_the_files_before_a_bad_one_are_shown_and_stored(
     write(tmp_path, HEADER, "nonsense").rename(tmp_path / "AAA_1h_2.csv")
     assert ingest.main(["csv", str(tmp_path / "AAA_1h_?.csv")]) == 2
     printed = capsys.readouterr()
-    assert "AAA: 1 rows read, 1 new" in printed.out
+    assert "AAA: 1 row read, 1 new" in printed.out
     assert "AAA_1h_2.csv, line 2" in printed.err
     assert [window.bars for window in store.windows()] == [1]
 
@@ -89,7 +94,7 @@ def test_the_files_before_a_bad_one_are_shown_and_stored(
         ),
         (["csv", "FILE", "--symbol", "BTCUSDT", "--interval", "1h", "--market", "MOON"], "unknown market 'MOON'"),
         (["facts", "FILE"], "are no known layout of facts"),
-        (["facts", "."], "there is no file ."),
+        (["facts", "."], ". is a folder; name the files in it: './*.csv'"),
         (
             ["binance", "--symbol", "X", "--interval", "1h", "--start", "2025-04-02", "--end", "2025-04-01"],
             "lies before",
@@ -117,6 +122,29 @@ def test_wrong_use_is_one_line_and_ends_with_2(
     assert store.windows() == ()
 
 
+def test_of_several_files_those_before_a_bad_one_are_stored_and_said(
+    tmp_path: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("A", "B", "C"):
+        write(
+            tmp_path, HEADER, bar_line("2025-04-01T00:00:00Z", price="x" if name == "B" else "1"), name=f"{name}_1h.csv"
+        )
+    assert ingest.main(["csv", str(tmp_path / "*.csv")]) == 2
+    assert "nothing was stored (of 3 files, stored: 1, not read: 1)" in capsys.readouterr().err
+    assert [each.symbol for each in store.windows()] == ["A"]
+
+
+def test_one_symbol_for_files_of_two_is_refused(
+    tmp_path: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("BTCUSDT-1h-2025-04", "BTCUSDT-1h-2025-05", "ETHUSDT-1h-2025-04"):
+        write(tmp_path, HEADER, bar_line("2025-04-01T00:00:00Z"), name=f"{name}.csv")
+    assert ingest.main(["csv", str(tmp_path / "*.csv"), "--symbol", "BTCUSDT", "--interval", "1h"]) == 2
+    assert "files name BTCUSDT and ETHUSDT" in capsys.readouterr().err
+    assert store.windows() == ()
+    assert ingest.main(["csv", str(tmp_path / "BTC*.csv"), "--symbol", "BTC", "--interval", "1h"]) == 0
+
+
 def test_what_a_file_says_cannot_move_the_cursor(
     tmp_path: Path, store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -132,7 +160,22 @@ def test_what_a_file_says_cannot_move_the_cursor(
 
 def test_flags_are_written_with_hyphens_or_underscores() -> None:
     words = ["--start-date", "2025-04-01", "--end_date=a-b", "-x", "a-b", "--start_date=1"]
-    assert door.flags(words) == ["--start_date", "2025-04-01", "--end_date=a-b", "-x", "a-b", "--start_date=1"]
+    assert flags(words) == ["--start_date", "2025-04-01", "--end_date=a-b", "-x", "a-b", "--start_date=1"]
+
+
+def test_a_report_has_its_lines_to_itself_while_work_goes_on() -> None:
+    told: list[str] = []
+
+    class Shown(Status):
+        def start(self) -> None:
+            told.append("start")
+
+        def stop(self) -> None:
+            told.append("stop")
+
+    with Watched(Shown("storing", console=Console(file=StringIO()))).aside():
+        told.append("report")
+    assert told == ["stop", "report", "start"]
 
 
 def test_an_interruption_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:

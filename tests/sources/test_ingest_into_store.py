@@ -14,7 +14,7 @@ from data.model.instants import Interval
 from data.model.market import AssetClass, FactKind, IngestReport
 from data.sources.ingest import ingest_bar_file, ingest_fact_file, ingest_sample, missing_window_command
 from data.store.store import Store
-from data.view import build_market_view
+from data.view import build_market_view, reach
 
 CLOCK = FixedClock()
 HOUR = Interval.H1
@@ -32,10 +32,14 @@ def stored(store: Store) -> int:
     return sum(window.bars for window in store.windows())
 
 
+def digest_from(store: Store, start_on: date) -> str:
+    return store.data_digest(("BTCUSDT",), HOUR, reach(start_on, utc("2025-04-11T00:00")))
+
+
 def test_the_same_file_twice_changes_nothing(store: Store, shared_data: Path) -> None:
     path = shared_data / "crypto_spot/BTCUSDT_1h_2025-03-01_2025-04-15.csv"
     first, second = ingest(store, path), ingest(store, path)
-    digest = store.data_digest(("BTCUSDT",), HOUR, NOW)
+    march, april = digest_from(store, date(2025, 3, 5)), digest_from(store, date(2025, 4, 1))
     assert (first.rows_read, first.rows_new, first.rows_corrected) == (1_104, 1_104, 0)
     assert (second.rows_read, second.rows_new, second.rows_corrected) == (1_104, 0, 0)
     assert first.batch_digest == second.batch_digest
@@ -43,7 +47,8 @@ def test_the_same_file_twice_changes_nothing(store: Store, shared_data: Path) ->
     assert stored(store) == 63_952
     known = store.bars_as_of("BTCUSDT", HOUR, utc("2025-04-01T01:00"), 1)[0]
     assert (known.open, known.close) == (Decimal("82550.00"), Decimal("82651.10"))
-    assert digest != store.data_digest(("BTCUSDT",), HOUR, NOW)
+    assert digest_from(store, date(2025, 3, 5)) != march
+    assert digest_from(store, date(2025, 4, 1)) == april, "years that no view of April shows are no part of it"
 
 
 def test_the_instrument_is_stored_with_the_first_bars_and_stays(store: Store, tmp_path: Path) -> None:
@@ -174,6 +179,24 @@ def test_each_macro_series_is_known_at_the_close_of_its_own_market(store: Store)
 def test_a_missing_window_names_the_command_that_brings_it(symbol: str, interval: str, command: str) -> None:
     found = missing_window_command(symbol, Interval(interval), date(2025, 4, 1), date(2025, 4, 10))
     assert found == f"python -m scripts.ingest {command}"
+
+
+def test_bars_between_those_that_are_stored_are_no_bars_of_the_series(store: Store, tmp_path: Path) -> None:
+    stamps = {"full": ("13:00", "14:00", "15:00"), "half": ("13:30", "14:30"), "more": ("15:00", "16:00")}
+    for name, times in stamps.items():
+        lines = [bar_line(f"2025-04-01T{at}:00Z") for at in times]
+        path = write(tmp_path, HEADER, *lines, name=f"{name}.csv")
+        if name == "half":
+            with pytest.raises(DataError, match="begin at 2025-04-01 13:00 UTC and the next at 2025-04-01 13:30 UTC"):
+                ingest_bar_file(store, path, "AAPL", Interval.H1, clock=FixedClock())
+        else:
+            ingest_bar_file(store, path, "AAPL", Interval.H1, clock=FixedClock())
+    assert [window.bars for window in store.windows()] == [4]
+
+
+def test_the_market_that_was_said_is_part_of_that_command() -> None:
+    found = missing_window_command("VOD.L", Interval.D1, date(2025, 4, 1), date(2025, 4, 10), "XLON")
+    assert found.endswith("yahoo --symbol VOD.L --interval 1d --market XLON --start 2025-04-01 --end 2025-04-10")
 
 
 def test_a_publication_changed_in_a_later_file_is_no_news_of_the_past(store: Store, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_rows import MADE, bar, batch, hour
 
@@ -100,6 +100,79 @@ def test_a_session_is_one_daily_bar_without_what_is_traded_outside_of_it() -> No
     assert [(found.code, found.count) for found in made.findings] == [("outside", 1)]
 
 
+@pytest.mark.parametrize("longer", [Interval.H2, Interval.H4, Interval.D1])
+@pytest.mark.parametrize("keep_partial", [True, False])
+def test_bars_from_the_full_hour_make_none_that_begin_at_half_past(longer: Interval, keep_partial: bool) -> None:
+    opens = session_open("XNYS", HALF_DAY)
+    first = replace(bar(0, symbol="STK"), session_on=HALF_DAY)
+    starts = [opens + timedelta(minutes=30 + 60 * number) for number in range(3)]
+    bars = [replace(first, open_time=at, known_at=at + timedelta(hours=1)) for at in starts]
+    found = resample(bars, "XNYS", Interval.H1, longer, keep_partial=keep_partial)
+    assert found.bars == ()
+    assert [(each.code, each.count) for each in found.findings] == [("off_grid", 3)]
+
+
+def test_no_part_reaches_over_the_edge_of_a_day() -> None:
+    bars = [replace(each, open_time=each.open_time + timedelta(minutes=30)) for each in hours(48)]
+    found = resample(bars, "24/7", Interval.H1, Interval.D1, keep_partial=True)
+    assert (found.bars, found.findings[0].code) == ((), "off_grid")
+
+
+def test_a_session_is_known_when_the_last_of_its_parts_is() -> None:
+    opens, closes = session_open("XNYS", HALF_DAY), session_close("XNYS", HALF_DAY)
+    first = replace(bar(0, symbol="STK"), session_on=HALF_DAY)
+    starts = [opens + timedelta(hours=number) for number in range(4)]
+    bars = [replace(first, open_time=at, known_at=at + timedelta(hours=1)) for at in starts]
+    (from_hours,) = resample(bars, "XNYS", Interval.H1, Interval.D1).bars
+    (from_minutes,) = resample(minutes_of(HALF_DAY), "XNYS", Interval.M1, Interval.D1).bars
+    assert (from_hours.known_at, from_minutes.known_at) == (closes + timedelta(minutes=30), closes)
+
+
+def test_the_stored_day_is_known_no_sooner_than_its_last_hour(store: Store) -> None:
+    store.put_instrument(STOCK)
+    opens = session_open("XNYS", HALF_DAY)
+    first = replace(bar(0, symbol="STK"), session_on=HALF_DAY)
+    starts = [opens + timedelta(hours=number) for number in range(4)]
+    store.add_bars(batch(), [replace(first, open_time=at, known_at=at + timedelta(hours=1)) for at in starts])
+    resample_series(store, STOCK, Interval.H1, Interval.D1, clock=Now())
+    (day,) = store.bars_as_of("STK", Interval.D1, Now().at, 9)
+    assert day.known_at == starts[-1] + timedelta(hours=1)
+
+
+SESSIONS = [HALF_DAY, date(2024, 3, 8), date(2024, 3, 11), date(2024, 11, 1), date(2024, 11, 4), date(2024, 7, 3)]
+
+
+@settings(deadline=None)
+@given(st.sampled_from(["XNYS", "CMES"]), st.sampled_from(SESSIONS), st.data())
+def test_by_way_of_a_middle_length_comes_the_same(calendar: str, session_on: date, data: st.DataObject) -> None:
+    """Sessions on either side of a change of the clocks, and half days."""
+    opens, closes = session_open(calendar, session_on), session_close(calendar, session_on)
+    prices = data.draw(st.lists(st.integers(1, 999), min_size=8, max_size=8))
+    parts = []
+    for number in range((closes - opens) // timedelta(minutes=15)):
+        at = opens + number * timedelta(minutes=15)
+        made = bar(0, prices[number % 8], interval=Interval.M15, open_time=at, known_at=at + timedelta(minutes=15))
+        parts.append(replace(made, session_on=session_on))
+    middle = data.draw(st.sampled_from([Interval.M30, Interval.H1, Interval.H2, Interval.H4]))
+    steps = [
+        replace(
+            parts[0],
+            interval=middle,
+            open_time=raw.stamp,
+            known_at=raw.known_at,
+            **{name: getattr(raw, name) for name in ("open", "high", "low", "close", "volume")},
+        )
+        for raw in resample(parts, calendar, Interval.M15, middle).bars
+    ]
+    assert all(each.known_at <= closes for each in steps)
+    (direct,) = resample(parts, calendar, Interval.M15, Interval.D1).bars
+    (by_way,) = resample(steps, calendar, middle, Interval.D1).bars
+    assert direct == by_way
+    assert (direct.open, direct.close) == (parts[0].open, parts[-1].close)
+    assert (direct.high, direct.low) == (max(each.high for each in parts), min(each.low for each in parts))
+    assert (direct.volume, direct.known_at) == (sum(each.volume for each in parts), closes)
+
+
 @pytest.mark.parametrize(("shorter", "longer"), [("1h", "1h"), ("4h", "1h"), ("12h", "30m")])
 def test_only_multiples_are_made(shorter: str, longer: str) -> None:
     with pytest.raises(UsageError, match="multiple"):
@@ -137,6 +210,56 @@ def test_bars_of_another_source_are_not_written_over(store: Store) -> None:
         resample_series(store, MADE, Interval.H1, Interval.H4, clock=Now())
     resample_series(store, MADE, Interval.H1, Interval.H4, clock=Now(), name="MADE4")
     assert [window.symbol for window in store.windows() if window.interval is Interval.H4] == ["MADE", "MADE4"]
+
+
+def test_a_name_holds_what_one_series_makes(store: Store) -> None:
+    other = replace(MADE, symbol="OTHER")
+    for each in (MADE, other):
+        store.put_instrument(each)
+        store.add_bars(batch(digest=each.symbol), [bar(number, symbol=each.symbol) for number in range(4)])
+    resample_series(store, MADE, Interval.H1, Interval.H4, clock=Now(), name="LONG")
+    with pytest.raises(UsageError, match="there already, from resample of 1h bars of MADE"):
+        resample_series(store, other, Interval.H1, Interval.H4, clock=Now(), name="LONG")
+
+
+def test_a_dropped_part_takes_its_longer_bar_with_it(store: Store) -> None:
+    store.put_instrument(MADE)
+    store.add_bars(batch(), hours(6))
+    store.add_bars(batch(digest="1" * 64), hours(12)[6:])
+    resample_series(store, MADE, Interval.H1, Interval.H4, clock=Now())
+    store.drop_batch(store.batches()[1].batch_id, "wrong", Now().at)
+    later = Now(Now().at + timedelta(days=1))
+    *_, report = resample_series(store, MADE, Interval.H1, Interval.H4, clock=later)
+    assert (report.rows_corrected, report.findings[0].code, report.findings[0].count) == (2, "dropped", 2)
+    assert [each.open_time for each in store.bars_as_of("MADE", Interval.H4, later.at, 9)] == [hour(0)]
+    assert len(store.bars_as_of("MADE", Interval.H4, Now().at, 9)) == 3
+    again = resample_series(store, MADE, Interval.H1, Interval.H4, clock=later)
+    assert sum(each.rows_new + each.rows_corrected for each in again) == 0
+
+
+def test_what_was_dropped_before_makes_nothing_that_counts(store: Store) -> None:
+    store.put_instrument(MADE)
+    store.add_bars(batch(), hours(8))
+    store.drop_batch(store.batches()[0].batch_id, "wrong", Now().at - timedelta(days=1))
+    resample_series(store, MADE, Interval.H1, Interval.H4, clock=Now())
+    assert store.bars_as_of("MADE", Interval.H4, Now().at, 9) == ()
+    assert len(store.bars_as_of("MADE", Interval.H4, Now().at - timedelta(days=2), 9)) == 2
+    with pytest.raises(DataError, match="make no whole 4h bar"):
+        resample_series(store, MADE, Interval.H1, Interval.H4, clock=Now())
+
+
+def test_a_longer_bar_comes_back_with_its_parts(store: Store) -> None:
+    store.put_instrument(MADE)
+    store.add_bars(batch(), hours(4))
+    resample_series(store, MADE, Interval.H1, Interval.H4, clock=Now())
+    store.drop_batch(store.batches()[0].batch_id, "", Now().at)
+    times = [Now(Now().at + timedelta(days=number)) for number in range(5)]
+    resample_series(store, MADE, Interval.H1, Interval.H4, clock=times[1])
+    store.add_bars(batch(times[2].at, digest="2" * 64), hours(4))
+    resample_series(store, MADE, Interval.H1, Interval.H4, clock=times[3])
+    assert [len(store.bars_as_of("MADE", Interval.H4, each.at, 9)) for each in times] == [1, 0, 0, 1, 1]
+    store.drop_batch(store.batches()[-1].batch_id, "", times[4].at)
+    assert store.bars_as_of("MADE", Interval.H4, times[4].at, 9) == ()
 
 
 def test_what_was_dropped_can_be_made_again(store: Store) -> None:

@@ -201,3 +201,9 @@ def test_a_bar_on_a_holiday_is_kept_flagged_and_known_at_the_end_of_its_day(tmp_
     found = checked(write(tmp_path, HEADER, bar_line("2024-07-03"), bar_line("2024-07-04")), "AAPL", "1d")
     assert found.bars[1].flags == ("off_calendar",)
     assert found.bars[1].known_at == utc("2024-07-05T04:00")
+
+
+def test_a_bar_between_the_steps_of_the_others_is_no_end_of_a_gap_unseen(tmp_path: Path) -> None:
+    stamps = ("2025-04-01T00:00:00Z", "2025-04-01T01:00:00Z", "2025-04-01T02:30:00Z")
+    found = checked(write(tmp_path, HEADER, *map(bar_line, stamps)), "BTCUSDT", "1h").findings["gap"]
+    assert (found.count, found.examples) == (1, ("2025-04-01 02:00 UTC to 2025-04-01 02:30 UTC",))

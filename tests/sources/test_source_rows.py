@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
+import zipfile
 from contextlib import suppress
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -32,7 +35,7 @@ GOOD = bar_line("2025-04-01T00:00:00Z")
         (bar_line("2025-04-01T01:00:00"), "has no zone"),
         (bar_line("2025-04-31T01:00:00Z"), "is not a time"),
         (bar_line("2025-04-01"), "a date alone is no start of a 1h bar"),
-        (bar_line("1743469200000"), "is not a time"),
+        (bar_line("1743469200"), "is not a time"),
         (bar_line("2025-04-01T00:00:00Z", price="101"), "another bar for 2025-04-01 00:00 UTC than in line 2"),
         (bar_line("2025-04-01T00:30:00Z"), "starts 0:30:00 after the bar before"),
         ("2025-04-01T01:00:00Z,1,2", "3 cells under 6 column names"),
@@ -61,14 +64,45 @@ def test_a_file_and_its_gzip_are_one_batch(tmp_path: Path) -> None:
     assert [row.cells for row in read_table(plain).rows()] == [row.cells for row in read_table(packed).rows()]
 
 
+def zipped(**files: str) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize("unit", [1_000, 1_000_000])
+def test_files_of_binance_are_taken_as_they_are_downloaded(tmp_path: Path, unit: int) -> None:
+    hours = [1743465600 + 3600 * number for number in range(3)]
+    rows = [f"{at * unit},82550.00,82600,82500,82560,7,{(at + 3600) * unit - 1},5,6,7,8,0" for at in hours]
+    path = tmp_path / "BTCUSDT-1h-2025-04-01.zip"
+    path.write_bytes(zipped(csv="\n".join(rows) + "\n"))
+    found = checked(path, "BTCUSDT", "1h")
+    assert [(each.open_time, each.open, each.volume) for each in found.bars] == [
+        (datetime.fromtimestamp(at, UTC), Decimal(82550), Decimal(7)) for at in hours
+    ]
+    assert found.findings == {}
+
+
+def test_eight_digits_are_a_day(tmp_path: Path) -> None:
+    path = write(tmp_path, HEADER.replace("open_time", "date"), bar_line("20250401"), bar_line("20250402"))
+    assert [each.session_on.day for each in checked(path, "AAPL", "1d").bars] == [1, 2]
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
         (b"", "has no rows"),
+        (zipped(a="a,b\n1,2\n", b="a,b\n1,2\n"), "holds 2 files"),
+        (zipped(a="a,b\n1,2\n" * 100)[:-30], "damaged zip"),
         (b"a,b\n", "has no rows"),
         (b"a,b\n1,\xff\n", "line 2: not UTF-8"),
         (b"a,b\n1,\x00\n", "line 2: a NUL"),
         (b"a,A\n1,2\n", "appears twice"),
+        (b"2025-04-01T00:00:00Z,100,100.5\n2025-04-01T01:00:00Z,100,101\n", "its first line names no columns"),
+        (b"a;b\n1;2\n", "semicolons between the columns; save it with commas"),
+        (b"a\tb\n1\t2\n", "tabs between the columns; save it with commas"),
         (gzip.compress(b"a,b\n1,2\n" * 100, mtime=0)[:-30], "damaged gzip"),
         (b"\x1f\x8bnot gzip", "damaged gzip"),
     ],

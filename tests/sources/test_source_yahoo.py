@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
@@ -13,7 +11,7 @@ import pytest
 import stamina
 import yfinance
 from source_files import utc
-from yahoo_wire import Candle, RecordedYahoo
+from yahoo_wire import Candle, RecordedYahoo, candles
 
 from data.model.errors import DataError, FeedError, UsageError
 from data.model.instants import Interval
@@ -31,17 +29,6 @@ def _no_waiting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     yfinance.set_tz_cache_location(str(tmp_path_factory.getbasetemp() / "yfinance"))
     with stamina.set_testing(True, attempts=5, cap=True):
         yield
-
-
-def candles(path: Path) -> list[Candle]:
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        return [_candle(row) for row in csv.DictReader(lines)]
-
-
-def _candle(row: dict[str, str]) -> Candle:
-    at = int(datetime.fromisoformat(row["open_time"]).timestamp())
-    opened, high, low, close = (float(row[name]) for name in ("open", "high", "low", "close"))
-    return at, opened, high, low, close, int(float(row["volume"]))
 
 
 @pytest.fixture(scope="module")

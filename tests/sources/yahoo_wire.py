@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import json
 from dataclasses import dataclass, field
+from datetime import datetime
 from io import BytesIO
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import requests
@@ -12,6 +16,18 @@ from requests.adapters import BaseAdapter
 
 Candle = tuple[int, float, float, float, float, int]
 NO_DATA = {"code": "Not Found", "description": "No data found, symbol may be delisted"}
+
+
+def candles(path: Path) -> list[Candle]:
+    """Those of a CSV file."""
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        return [_candle(row) for row in csv.DictReader(lines)]
+
+
+def _candle(row: dict[str, str]) -> Candle:
+    at = int(datetime.fromisoformat(row["open_time"]).timestamp())
+    opened, high, low, close = (float(row[name]) for name in ("open", "high", "low", "close"))
+    return at, opened, high, low, close, int(float(row["volume"]))
 
 
 @dataclass

@@ -11,11 +11,13 @@ import pytest
 import sqlalchemy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made_rows import LONG_AFTER, MADE, bar, batch, fact, hour
+from made_rows import LONG_AFTER, MADE, START, bar, batch, fact, hour
 
 from data.model.errors import UsageError
 from data.model.instants import Interval
 from data.model.market import Bar, Fact, FactKind
+from data.store import holdings
+from data.store.digest import Reach
 from data.store.store import Store
 from data.view import MarketViews
 
@@ -32,20 +34,24 @@ def facts_at(store: Store, at: datetime, symbol: str = "MADE") -> tuple[Fact, ..
     return store.facts_as_of(symbol, at, per_key={FactKind.MACRO: 99})
 
 
+def digest(store: Store, known_by: datetime) -> str:
+    return store.data_digest(("MADE",), Interval.H1, Reach(START.date(), known_by, 99, {}))
+
+
 def number(store: Store, digest: str) -> int:
     return next(each.batch_id for each in store.batches() if each.digest == digest)
 
 
 def test_bars_are_gone_from_the_drop_on_and_there_before(any_store: Store) -> None:
     any_store.add_bars(batch(digest="a"), [bar(0), bar(1)])
-    before = any_store.data_digest(("MADE",), Interval.H1, LONG_AFTER)
+    before = digest(any_store, LONG_AFTER)
     dropped = any_store.drop_batch(number(any_store, "a"), "wrong market", DROPPED)
     assert (dropped.bars, dropped.facts, dropped.set_back) == (2, 0, 0)
     assert len(bars_at(any_store, DROPPED - timedelta(seconds=1))) == 2
     assert bars_at(any_store, DROPPED) == ()
     assert any_store.series(DROPPED) == ()
-    assert any_store.data_digest(("MADE",), Interval.H1, LONG_AFTER) == before
-    assert any_store.data_digest(("MADE",), Interval.H1, DROPPED) != before
+    assert digest(any_store, LONG_AFTER) == before
+    assert digest(any_store, DROPPED) != before
 
 
 def test_what_another_batch_said_counts_again(store: Store) -> None:
@@ -91,6 +97,20 @@ def test_views_that_go_on_see_the_drop_as_those_read_anew(store: Store) -> None:
     assert len(views.at("MADE", hour(6)).bars) == 5
     assert len(views.at("MADE", hour(7)).bars) == 3
     assert len(views.at("MADE", hour(8)).bars) == 3
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 7, 99])
+def test_page_by_page_comes_of_each_bar_what_is_known(store: Store, monkeypatch: pytest.MonkeyPatch, page: int) -> None:
+    """Also where a page ends between two versions of a bar."""
+    monkeypatch.setattr(holdings, "PAGE", page)
+    store.add_bars(batch(digest="a"), [bar(n) for n in range(6)])
+    store.add_bars(batch(digest="b"), [bar(n, 200) for n in (1, 2, 5)])
+    store.add_bars(batch(digest="c"), [bar(n, 300) for n in (2, 6)])
+    store.drop_batch(number(store, "a"), "", DROPPED)
+    store.drop_batch(number(store, "c"), "", AFTER)
+    for at in (hour(3), LONG_AFTER, DROPPED, AFTER):
+        held = store.known_bars("MADE", Interval.H1, at, hour(0).date(), hour(0).date())
+        assert tuple(held) == bars_at(store, at)
 
 
 @pytest.mark.parametrize("which", ["absent", "twice", "drop"])

@@ -127,6 +127,7 @@ def test_a_server_that_is_not_there() -> None:
     said = complaint(f"postgresql://{CANARY}:{CANARY}@127.0.0.1:{port}/db?password={CANARY}")
     assert said.startswith(f"the database 127.0.0.1:{port}/db cannot be used: ")
     assert "Connection refused" in said
+    assert said.endswith("; see that it runs and that DATABASE_URL is right (without one the project starts its own)")
 
 
 def test_a_host_that_does_not_exist() -> None:
@@ -171,7 +172,7 @@ def test_a_wrong_password() -> None:
     refusal = b"E" + struct.pack("!i", len(fields) + 4) + fields
     with answering(refusal) as port:
         said = complaint(f"postgresql://user:{CANARY}@127.0.0.1:{port}/db?sslmode=disable&gssencmode=disable")
-    assert said.endswith('password authentication failed for user "user"')
+    assert 'password authentication failed for user "user"; see that it runs and that DATABASE_URL is right' in said
 
 
 @SERVERS

@@ -11,13 +11,13 @@ from random import Random
 import databases
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from made_rows import MADE, bar, batch, fact, hour, split
+from made_rows import MADE, START, bar, batch, fact, hour, split
 
 from data.model.errors import DataError
 from data.model.instants import Interval
 from data.model.market import Bar, Fact, FactKind
 from data.store.store import Store
-from data.view import build_market_view
+from data.view import build_market_view, reach
 
 LAST = 72
 KINDS = [FactKind.MACRO, FactKind.NEWS, FactKind.ALTERNATIVE, FactKind.DIVIDEND]
@@ -110,7 +110,7 @@ def read(store: Store, as_of: datetime) -> list[object]:
         store.bars_as_of("MADE", Interval.H1, as_of, 999),
         store.facts_as_of("MADE", as_of, per_key=EVERYTHING),
         store.facts_as_of("MADE", as_of, newest=EVERYTHING),
-        store.data_digest(["MADE"], Interval.H1, as_of),
+        store.data_digest(["MADE"], Interval.H1, reach(START.date(), as_of, bars=30)),
     ]
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from made_rows import MADE, hour
+from made_rows import MADE, bar, batch, hour
 
 from data.model.errors import DataError
-from data.model.market import AssetClass
+from data.model.market import AssetClass, Bar
 from data.store.store import RunRow, Store
 
 
@@ -29,6 +30,21 @@ def test_an_instrument_keeps_its_calendar(any_store: Store) -> None:
     with pytest.raises(DataError, match="MADE is stored with the calendar 24/7"):
         any_store.put_instrument(replace(MADE, calendar="XNYS"))
     assert any_store.instrument("MADE") == MADE
+
+
+def test_an_instrument_comes_with_its_first_bars_or_not_at_all(any_store: Store) -> None:
+    def broken() -> Iterator[Bar]:
+        yield bar(0)
+        raise DataError("the file ends here")
+
+    with pytest.raises(DataError, match="ends here"):
+        any_store.add_bars(batch(), broken(), MADE)
+    assert any_store.instrument("MADE") is None
+    any_store.add_bars(batch(), [bar(0)], MADE)
+    assert any_store.instrument("MADE") == MADE
+    with pytest.raises(DataError, match="MADE is stored with the calendar 24/7"):
+        any_store.add_bars(batch(), [bar(1)], replace(MADE, calendar="XNYS"))
+    assert [window.bars for window in any_store.windows()] == [1]
 
 
 def test_runs_are_listed_as_they_began(any_store: Store) -> None:

@@ -15,13 +15,12 @@ from sqlalchemy import event, text
 
 from data.model.errors import DataError
 from data.model.instants import Interval
-from data.model.market import AssetClass, Bar, Fact, FactKind, Instrument
+from data.model.market import Bar, Fact, FactKind
 from data.sources.ingest import ingest_bar_file, ingest_fact_file
 from data.store.store import Store
 from data.view import STALE_AFTER, build_market_view
 
 H1, D1 = Interval.H1, Interval.D1
-NVDA = Instrument("NVDA", AssetClass.EQUITY, "XNYS", "USD", Decimal("0.01"), Decimal(1))
 
 
 class Later:
