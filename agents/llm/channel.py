@@ -115,6 +115,16 @@ class Channel:
         """What was asked, counted and paid so far."""
         return self._desk.meter.totals
 
+    @property
+    def budget_usd(self) -> Decimal | None:
+        """For all that is asked through this channel."""
+        return self._desk.meter.budget_usd
+
+    @property
+    def spent(self) -> Decimal:
+        """What counts against the budget: dollars billed, and set aside where no bill came."""
+        return self._desk.meter.spent
+
     def abort(self, error: BaseException | None = None) -> None:
         """Stops the queue with `error` and ends the calls on the wire at once. May be called from any thread.
 

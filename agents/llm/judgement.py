@@ -188,9 +188,9 @@ def _tokens(usage: Json) -> Tokens | None:
     counts = [_count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens")]
     if counts[0] is None or counts[1] is None:
         return None
-    details = usage.get("prompt_tokens_details")
+    details, total = usage.get("prompt_tokens_details"), _count(usage.get("total_tokens"))
     cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else None
-    return Tokens(counts[0], counts[1], cached or 0)
+    return Tokens(counts[0], counts[1], cached or 0, thought=max(0, (total or 0) - counts[0] - counts[1]))
 
 
 def _count(value: Json) -> int | None:

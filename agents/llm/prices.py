@@ -30,11 +30,20 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """As a server counted them; `cached` is the part of the input that its prompt cache answered."""
+    """As a server counted them; `cached` is the part of the input that its prompt cache answered.
+
+    `thought` is in the server's total, but neither in its input nor in its output: what Gemini does not say, and bills.
+    """
 
     input: int
     output: int
     cached: int = 0
+    thought: int = 0
+
+    @property
+    def written(self) -> int:
+        """All that is paid for as output."""
+        return self.output + self.thought
 
 
 class PriceList:
@@ -45,18 +54,19 @@ class PriceList:
 
     def is_free(self, spec: ModelSpec) -> bool:
         """Whether the model costs nothing, however much it writes."""
-        return spec.provider in _FREE and spec.shown not in self._own
+        own = self._own.get(spec.shown)
+        return spec.provider in _FREE if own is None else not (own.input_usd or own.output_usd)
 
     def cost(self, spec: ModelSpec, tokens: Tokens, at: datetime, answered_as: str | None = None) -> Decimal | None:
         """US dollars for one call at that time; None if the price is unknown."""
         own = self._own.get(spec.shown)
         if own is not None:
-            return (own.input_usd * tokens.input + own.output_usd * tokens.output) / _MILLION
+            return (own.input_usd * tokens.input + own.output_usd * tokens.written) / _MILLION
         if self.is_free(spec):
             return Decimal(0)
         usage = Usage(
             input_tokens=tokens.input,
-            output_tokens=tokens.output,
+            output_tokens=tokens.written,
             cache_read_tokens=min(tokens.cached, tokens.input),
         )
         for name in (answered_as, spec.name):

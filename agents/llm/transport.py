@@ -201,11 +201,13 @@ class RecordingTransport(httpx.BaseTransport):
         """Settles the reservation: by the bill, as lost where there may be one that never came, else not at all."""
         desk, spec, read = self._desk, asked.turn.model, told.completion
         if read is not None:
-            tokens = read.tokens or (Tokens(0, 0) if desk.prices.is_free(spec) else None)
+            free = desk.prices.is_free(spec)
+            counted = read.tokens if free or (read.tokens and read.tokens.input) else None  # no prompt has no token
+            tokens = Tokens(0, 0) if free else counted
             cost = None if tokens is None else desk.prices.cost(spec, tokens, desk.clock.now(), read.model)
-            desk.meter.settle(worst, read.tokens, cost, len(asked.recorded))
-            if read.tokens is not None:
-                desk.admission.limits.used(taken, read.tokens.input + read.tokens.output)
+            desk.meter.settle(worst, counted, cost, len(asked.recorded))
+            if counted is not None:
+                desk.admission.limits.used(taken, counted.input + counted.written)
             return replace(told, cost_usd=cost)
         unpaid = told.error in _NEVER_ARRIVED if told.status is None else told.status != 200
         settle = desk.meter.release if unpaid else desk.meter.lose

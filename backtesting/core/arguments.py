@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from backtesting.core.config_file import with_config
 from backtesting.core.flags import SAMPLE_END, SAMPLE_START, SAMPLE_SYMBOL, build_parser
-from data.door import flags, run_folder
+from data.command_line import flags
+from data.door import run_folder
 from data.model.canonical import Json
 from data.model.errors import UsageError
 from data.model.instants import Interval, parse_day
@@ -24,17 +25,21 @@ _QUESTION = (
     "seed", "initial_cash", "position_size", "allow_short", "commission_bps", "slippage_bps", "decide_every",
 )  # fmt: skip
 MOST_IN_FLIGHT = 256
+_DEAREST, _DAY_S = 1_000_000, 86_400
 _RECORDED = frozenset((
     "symbol", "interval", "start_date", "end_date", "mini", "market", "sample", "model", "agent_model", "protocol",
     "temperature", "seed", "initial_cash", "position_size", "allow_short", "commission_bps", "slippage_bps",
-    "decide_every", "base_url", "accept_models", "price", "max_failures", "timeout",
+    "decide_every", "base_url", "accept_models", "price", "max_failures", "timeout", "budget_usd",
     "concurrency", "requests_per_minute", "tokens_per_minute",
 ))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the user asked for. Everything that may change a result goes on into the run's Question."""
+    """What the user asked for. Everything that may change a result goes on into the run's Question.
+
+    With `budget_goes_on` there is what is left of the budget of the run that goes on, and no more.
+    """
 
     symbols: tuple[str, ...]
     interval: Interval
@@ -74,7 +79,9 @@ class Settings:
     resume: Path | None
     timestamp_url: str | None
     notify: tuple[str, ...]
+    share: bool
     invocation: Mapping[str, Json]
+    budget_goes_on: bool = False
 
 
 Recall = Callable[[Path], Mapping[str, Json] | None]
@@ -127,7 +134,7 @@ def _agreeing(
                 f"--{flag} does not agree with the run in {options.resume}, which was begun with "
                 f"{_shown(getattr(was, name))}; leave the flag out, or begin another run"
             )
-    return now
+    return now if "budget_usd" in given else replace(now, budget_goes_on=True)
 
 
 def _settings(options: argparse.Namespace, environ: Mapping[str, str]) -> Settings:
@@ -154,12 +161,12 @@ def _settings(options: argparse.Namespace, environ: Mapping[str, str]) -> Settin
         commission_bps=_decimal(options.commission_bps, "--commission_bps"),
         slippage_bps=_decimal(options.slippage_bps, "--slippage_bps"),
         decide_every=options.decide_every,
-        budget_usd=None if options.budget_usd is None else _decimal(options.budget_usd, "--budget_usd"),
+        budget_usd=_budget(options.budget_usd),
         prices=_prices(options.price, model),
         estimate=options.estimate,
         yes=options.yes,
         max_failures=_at_least_one(options.max_failures, "--max_failures"),
-        timeout_s=options.timeout,
+        timeout_s=_timeout(options.timeout),
         concurrency=options.concurrency,
         requests_per_minute=_limit(options.requests_per_minute, "--requests_per_minute"),
         tokens_per_minute=_limit(options.tokens_per_minute, "--tokens_per_minute"),
@@ -175,6 +182,7 @@ def _settings(options: argparse.Namespace, environ: Mapping[str, str]) -> Settin
         resume=options.resume or None,
         timestamp_url=options.timestamp_url or environ.get("AGENTRADER_TIMESTAMP_URL") or None,
         notify=tuple(options.notify or environ.get("AGENTRADER_NOTIFY", "").split()),
+        share=options.share,
         invocation={**invocation, "model": model},
     )
 
@@ -226,11 +234,25 @@ def _prices(words: Sequence[str] | None, model: str) -> dict[str, tuple[Decimal,
         if not comma:
             raise UsageError(f"--price {word!r}: write it as MODEL=IN,OUT, in dollars a million tokens")
         both = _decimal(low, "--price"), _decimal(high, "--price")
-        if min(both) < 0:
-            raise UsageError(f"--price {word!r} is less than nothing")
+        if not all(0 <= each <= _DEAREST for each in both):
+            raise UsageError(f"--price {word!r}: a million tokens cost from 0 to {_DEAREST:,} dollars")
         provider, slash, name = (named or model).partition("/")
         told[provider.lower() + slash + name] = both
     return told
+
+
+def _budget(text: str | None) -> Decimal | None:
+    if text is None:
+        return None
+    if (budget := _decimal(text, "--budget_usd")) < 0:
+        raise UsageError(f"--budget_usd {text} is less than nothing")
+    return budget
+
+
+def _timeout(seconds: float) -> float:
+    if not 0 < seconds <= _DAY_S:
+        raise UsageError(f"--timeout must be more than 0 and at most {_DAY_S:,} seconds")
+    return seconds
 
 
 def _decimal(text: str, flag: str) -> Decimal:

@@ -10,19 +10,23 @@ from __future__ import annotations
 import secrets
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from backtesting.core.arguments import Settings, read_arguments
-from data.door import ROOT, SystemClock, enter
+from data.door import ROOT, SystemClock, asker, enter
 from data.door import settings as surroundings
 from data.model.canonical import Json
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; the value is its exit code."""
+    return enter(lambda: _begin(sys.argv[1:] if argv is None else argv))
+
+
+def _begin(argv: Sequence[str]) -> int:
     environ = surroundings()
-    return enter(lambda: _run(read_arguments(sys.argv[1:] if argv is None else argv, environ, _recall), environ))
+    return _run(read_arguments(argv, environ, _recall), environ)
 
 
 def _recall(folder: Path) -> Mapping[str, Json] | None:
@@ -36,20 +40,8 @@ def _run(settings: Settings, environ: Mapping[str, str]) -> int:
     # Heavy imports wait until the flags are known to be good: --help and a typo answer at once.
     from backtesting.core.job import Job  # noqa: PLC0415
 
-    job = Job(settings, environ, _run_id(settings), ROOT, time.monotonic, time.sleep, SystemClock(), _ask())
+    job = Job(settings, environ, _run_id(settings), ROOT, time.monotonic, time.sleep, SystemClock(), asker())
     return job.run(sys.stdout, sys.stderr)
-
-
-def _ask() -> Callable[[str], bool] | None:
-    """How to put a question to the user; None where nobody sits at a terminal."""
-    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
-        return None
-
-    def ask(question: str) -> bool:
-        print(question, end="", file=sys.stderr, flush=True)
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-    return ask
 
 
 def _run_id(settings: Settings) -> str:

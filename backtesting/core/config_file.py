@@ -20,6 +20,9 @@ IN_ENVIRONMENT = {
 }
 """Flags that the environment may say, too."""
 _NOT_IN_A_FILE = frozenset({"help", "config"})
+_KINDS = {bool: "true or false", list: "a list", dict: "a table"}
+_BY_NAME = frozenset({"agent_model", "price"})
+"""What the command line says of one name leaves the file's word about another one."""
 
 
 def flag_actions(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
@@ -33,12 +36,17 @@ def with_config(parser: argparse.ArgumentParser, words: Sequence[str], environ: 
     path = parser.parse_args(words).config
     if path is None:
         return list(words)
-    said = {name for name, variable in IN_ENVIRONMENT.items() if environ.get(variable)}
+    said = {name for name, variable in IN_ENVIRONMENT.items() if environ.get(variable)} | _said(parser, words)
     found: list[str] = []
     for name, value in _read(path).items():
         if (flag := _flag(path, parser, name)) not in said:
             found += _words(path, flag_actions(parser)[flag], value)
     return [*found, *words]
+
+
+def _said(parser: argparse.ArgumentParser, words: Sequence[str]) -> set[str]:
+    nothing = argparse.Namespace(**dict.fromkeys(flag_actions(parser)))
+    return {name for name, value in vars(parser.parse_args(words, nothing)).items() if value is not None} - _BY_NAME
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -83,6 +91,8 @@ def _items(path: Path, name: str, value: Any) -> Iterator[str]:
 
 
 def _text(path: Path, name: str, value: Any) -> str:
+    """The message does not repeat the value: it may be an address with a password."""
     if isinstance(value, bool) or not isinstance(value, str | int | date):
-        raise UsageError(f"{path}: {name} cannot be {value!r}; config.example.toml shows how it is written")
+        what = _KINDS.get(type(value), "of that kind")
+        raise UsageError(f"{path}: {name} cannot be {what}; config.example.toml shows how it is written")
     return value.isoformat() if isinstance(value, date) else str(value)

@@ -59,7 +59,7 @@ def _rows(found: Estimate) -> Iterator[tuple[str, str]]:
     spans = [_span(each) for each in (found.wall_s.likely, found.wall_s.low, found.wall_s.high)]
     yield "time", f"{spans[0]}  ({spans[1]} to {spans[2]}), {in_flight}"
     megabytes = Range(*(each / 1e6 for each in (found.disk_bytes.low, found.disk_bytes.likely, found.disk_bytes.high)))
-    yield "disk", _three(megabytes, "{:,.1f}") + " MB"
+    yield "disk", _three(megabytes, "{:,.1f}", " MB")
 
 
 def _money(found: Estimate, between: str = "  ") -> str:
@@ -72,9 +72,9 @@ def _money(found: Estimate, between: str = "  ") -> str:
     return f"{likely} USD{between}({low} to {high})"
 
 
-def _three(found: Range, form: str) -> str:
+def _three(found: Range, form: str, unit: str = "") -> str:
     likely, low, high = (form.format(each) for each in (found.likely, found.low, found.high))
-    return f"{likely}  ({low} to {high})"
+    return f"{likely}{unit}  ({low} to {high})"
 
 
 def _span(seconds: float) -> str:

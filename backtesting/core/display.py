@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
+from rich.table import Column
+from rich.text import Text
 
 from backtesting.audit.standing import Standing
 from backtesting.core.loop import Tape
@@ -22,6 +25,8 @@ from data.model.escape import escape_line
 from data.model.instants import show
 
 Advance = Callable[[Step, Tape], None]
+BESIDE = 76
+"""Columns that stand beside a live line's bar: its instant, the count, the time left and the state."""
 
 
 @contextmanager
@@ -52,15 +57,24 @@ def watching(console: Console, begun: Standing) -> Iterator[Callable[[Standing],
         yield look
 
 
+class _Shortened(TextColumn):
+    """The first to give way on a narrow terminal, in its one line."""
+
+    def render(self, task: Task) -> Text:
+        text = super().render(task)
+        text.no_wrap, text.overflow = True, "ellipsis"
+        return text
+
+
 @contextmanager
 def _live(console: Console, done: int, total: int) -> Iterator[Callable[[int, str, str], None]]:
     """The value takes how many bars are done, the bar, and the state."""
     columns = (
         TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=None),
+        BarColumn(bar_width=max(4, min(40, console.width - BESIDE))),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[state]}", markup=False),
         TimeRemainingColumn(),
+        _Shortened("{task.fields[state]}", markup=False, table_column=Column()),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as live:
         task = live.add_task("starting", total=total, completed=done, state="")
@@ -86,6 +100,12 @@ def show_summary(console: Console, summary: Summary) -> None:
         console.print(_last_line(summary), markup=False, soft_wrap=True, highlight=False)
 
 
+def near(path: str | Path) -> str:
+    """As seen from the current folder, if it lies below it."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else str(path)
+
+
 def _state(equity: Decimal | None, said: str | None, cost: Decimal | None) -> str:
     held = "-" if equity is None else f"{equity:,.2f}"
     price = "cost unknown" if cost is None else f"${cost:.4f}"
@@ -97,36 +117,39 @@ def _rows(summary: Summary) -> Iterator[tuple[str, str]]:
     if summary.reason:
         yield "stopped", summary.reason
     yield "model", summary.model
-    yield "decisions", f"{summary.decisions}, {summary.failed} failed{_failures(summary)}"
-    yield "replies", f"{summary.replies_traced} of {summary.replies} replies trace to a recorded provider response"
-    yield "fills, trades", f"{summary.fills}, {summary.trades}"
+    yield "decisions", f"{summary.decisions:,}, {summary.failed:,} failed{_failures(summary)}"
+    yield "replies", f"{summary.replies_traced:,} of {summary.replies:,} replies trace to a recorded provider response"
+    yield "fills, trades", f"{summary.fills:,}, {summary.trades:,}"
     if summary.final_equity is not None:
         yield "equity", f"{summary.final_equity:,.2f}  (costs paid {summary.costs_paid:,.2f})"
     yield "return", f"{_percent(summary.total_return)}  (buy and hold {_percent(summary.buy_and_hold_return)})"
-    yield "calls", f"{summary.calls}, {summary.retries} retries, {_usd(summary.cost_usd)}, {summary.wall_s:.1f} s"
+    yield "calls", f"{summary.calls:,}, {summary.retries:,} retries, {_usd(summary.cost_usd)}, {summary.wall_s:.1f} s"
+    if summary.possibly_paid:
+        yield "possibly paid", f"{summary.possibly_paid:,} calls besides: no answer came that can be read"
     if summary.wasted_calls:
-        yield "calls used", f"{summary.calls - summary.wasted_calls}"
+        yield "calls used", f"{summary.calls - summary.wasted_calls:,}"
         yield (
             "calls wasted",
-            f"{summary.wasted_calls}, {_usd(summary.wasted_usd)}: asked ahead, and then it came otherwise",
+            f"{summary.wasted_calls:,}, {_usd(summary.wasted_usd)}: asked ahead, and then it came otherwise",
         )
     if summary.status != "complete":
-        yield "go on with", f"python -m backtesting.core.authentic_backtest --resume {summary.run_dir}"
+        money = " --budget_usd USD" if "--budget_usd" in (summary.reason or "") else ""
+        yield "go on with", f"python -m backtesting.core.authentic_backtest --resume {near(summary.run_dir)}{money}"
     if summary.result_digest:
         yield "result digest", summary.result_digest
     if summary.head:
         yield "head", f"{summary.head}  (keep it elsewhere)"
-        yield "check with", f"python -m scripts.verify {summary.run_dir}"
+        yield "check with", f"python -m scripts.verify {near(summary.run_dir)}"
     if summary.report:
-        yield "report", summary.report
+        yield "report", near(summary.report)
     if summary.communications_log:
-        yield "communications", summary.communications_log
+        yield "communications", near(summary.communications_log)
 
 
 def _last_line(summary: Summary) -> str:
     """For those who only read the end of a log."""
     came = f"return {_percent(summary.total_return)}, {_usd(summary.cost_usd)}"
-    return f"run {summary.run_id} is over: {summary.status}, {summary.decisions} decisions, {came}"
+    return f"run {summary.run_id} is over: {summary.status}, {summary.decisions:,} decisions, {came}"
 
 
 def _failures(summary: Summary) -> str:

@@ -23,8 +23,8 @@ READ = (0.8, 1.0, 1.35)
 """How providers' tokenizers differ from the one that is counted with."""
 ASKED_AGAIN = (1.0, 1.0, 1.1)
 """Answers that were malformed are asked for once more."""
-ASKED_AHEAD = (1.0, 1.08, 1.3)
-"""With many in flight, some are asked under a prediction that fails."""
+AHEAD_A_PLACE, MOST_AHEAD = (0.0, 0.005, 0.02), (0.0, 0.2, 0.4)
+"""With many in flight, some are asked under a prediction that fails: so much more for each place, and at most."""
 TOKENS_A_SECOND = (150.0, 60.0, 25.0)
 FIRST_TOKEN_S = (0.3, 0.8, 3.0)
 OWN_S, OWN_S_A_DECISION = 4.0, 0.02
@@ -79,14 +79,15 @@ def estimate(sample: Sample, decisions: int, bars: int, pace: Pace, prices: Pric
     """From what was sampled to all `decisions` of the run, at the prices of `at`. `sample` holds one at least."""
     times = decisions / sample.decisions
     extra = [
-        again * (ahead if pace.concurrency > 1 else 1) for again, ahead in zip(ASKED_AGAIN, ASKED_AHEAD, strict=True)
+        again * (1 + min(most, place * (pace.concurrency - 1)))
+        for again, place, most in zip(ASKED_AGAIN, AHEAD_A_PLACE, MOST_AHEAD, strict=True)
     ]
     per_model: dict[ModelSpec, list[Tokens]] = defaultdict(list)
     for call in sample.calls:
         per_model[call.model].append(call.tokens)
     calls = Range(*(len(sample.calls) * times * more for more in extra)).rounded()
     told = {spec: _told(each, times, extra) for spec, each in per_model.items() if spec.provider != RULES}
-    costs = {spec: [prices.cost(spec, tokens, at) for tokens in three] for spec, three in told.items()}
+    costs = {spec: _costs(spec, per_model[spec], [times * more for more in extra], prices, at) for spec in told}
     unpriced = tuple(sorted(spec.shown for spec, three in costs.items() if None in three))
     reads = [_total(told, place, "input") for place in range(3)]
     writes = [_total(told, place, "output") for place in range(3)]
@@ -115,6 +116,18 @@ def _told(each: list[Tokens], times: float, extra: list[float]) -> tuple[Tokens,
     return made[0], made[1], made[2]
 
 
+def _costs(
+    spec: ModelSpec, each: list[Tokens], scales: list[float], prices: PriceList, at: datetime
+) -> list[Decimal | None]:
+    """The same in dollars. Each call is priced by itself: some lists are dearer for a long prompt."""
+    found: list[Decimal | None] = []
+    for how_read, how_said, scale in zip(READ, SAID, scales, strict=True):
+        calls = [Tokens(round(tokens.input * how_read), round(tokens.output * how_said)) for tokens in each]
+        priced = [cost for tokens in calls if (cost := prices.cost(spec, tokens, at)) is not None]
+        found.append(sum(priced, Decimal(0)) * Decimal(scale) if len(priced) == len(calls) else None)
+    return found
+
+
 def _total(told: Mapping[ModelSpec, tuple[Tokens, Tokens, Tokens]], place: int, side: str) -> int:
     return sum(getattr(three[place], side) for three in told.values())
 
@@ -124,16 +137,22 @@ def _dollars(costs: Mapping[ModelSpec, list[Decimal | None]], place: int) -> flo
 
 
 def _wall(calls: Range, reads: list[int], writes: list[int], decisions: int, pace: Pace) -> Range:
-    """Seconds: the waits one after the other over the calls in flight, but no faster than the limits allow."""
+    """Seconds: the waits one after the other over the calls in flight, but no faster than the limits allow.
+
+    Those let each minute's share go at its beginning, the first one at once.
+    """
     own = OWN_S + OWN_S_A_DECISION * decisions
     found = []
     for place, count in enumerate((calls.low, calls.likely, calls.high)):
         waits = count * FIRST_TOKEN_S[place] + writes[place] / TOKENS_A_SECOND[place] if sum(writes) else 0.0
         crowded = 1.0 if pace.concurrency == 1 else (1.0, 1.25, 3.0)[place]
         wall = waits / min(pace.concurrency, max(1.0, count)) * crowded
-        allowed = 60 * count / pace.requests_per_minute if pace.requests_per_minute and sum(writes) else 0.0
-        tokens = 60 * (reads[place] + writes[place]) / pace.tokens_per_minute if pace.tokens_per_minute else 0.0
-        found.append(own + max(wall, allowed, tokens))
+        limited = (
+            (count if sum(writes) else 0, pace.requests_per_minute),
+            (reads[place] + writes[place], pace.tokens_per_minute),
+        )
+        waited = [60 * (ceil(wanted / a_minute) - 1) for wanted, a_minute in limited if a_minute]
+        found.append(own + max([wall, *waited]))
     return Range(*found).rounded(1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from data.command_line import Parser
 from data.door import ROOT
 from data.model.instants import Interval
 
@@ -24,8 +25,9 @@ exit codes: 0 good; 1 a check failed; 2 wrong use or configuration; 3 the run is
 
 def build_parser() -> argparse.ArgumentParser:
     """Flags are written with underscores or hyphens alike."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m backtesting.core.authentic_backtest",
+        usage="%(prog)s --symbol S --interval I --start_date DAY --end_date DAY --model M [more flags]",
         description="Lets a group chat of agents decide bar by bar over real market data, and records all of it.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -75,7 +77,11 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--yes", action="store_true", help="do not ask before a run of more than 1 USD")
     group.add_argument("--budget_usd", metavar="X", help="a call that could exceed it is not sent")
     group.add_argument(
-        "--price", nargs="+", metavar="M=IN,OUT", help="a model's price: USD a million tokens in, and out"
+        "--price",
+        nargs="+",
+        action="extend",
+        metavar="M=IN,OUT",
+        help="a model's price: USD a million tokens in, and out",
     )
     group.add_argument("--max_failures", type=int, default=3, metavar="N", help="failures in a row that stop it")
     group.add_argument("--timeout", type=float, default=120.0, metavar="S", help="seconds to wait for a reply")
@@ -88,6 +94,7 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         metavar="TO",
         help="https://… or mailto:…, told at the end, at a stop and at 80 %% of the budget; default $AGENTRADER_NOTIFY",
     )
+    group.add_argument("--share", action="store_true", help="pack the complete run, as scripts.share does")
     group.add_argument("--output_dir", type=Path, default=ROOT / "data/runs", metavar="DIR", help="default data/runs")
     group.add_argument("--database", metavar="URL", help="default $DATABASE_URL, else an embedded PostgreSQL")
     group.add_argument("--concurrency", type=int, default=1, metavar="N", help="calls in flight, default 1")

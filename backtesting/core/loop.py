@@ -45,7 +45,6 @@ class Tape:
     fills: list[Fill] = field(default_factory=list)
     equity: list[EquityRow] = field(default_factory=list)
     benchmark: list[EquityRow] = field(default_factory=list)
-    benchmark_fills: list[Fill] = field(default_factory=list)
     trades: list[Trade] = field(default_factory=list)
     bars: int = 0
 
@@ -93,7 +92,7 @@ class Loop:
             self._apply_actions(symbol, bar)
             self.journal.append("bar", {"symbol": symbol, "bar": bar})
             self.tape.fills += self.account.meet(bar).fills
-            self.tape.benchmark_fills += self.benchmark.meet(bar).fills
+            self.benchmark.meet(bar)
             self.tape.bars += 1
 
     def _apply_actions(self, symbol: str, bar: Bar) -> None:

@@ -8,6 +8,7 @@ one warning. An address may hold a token, so no more than its host is ever shown
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shutil
 import subprocess
@@ -102,7 +103,7 @@ class Notices:
 
     def _tell(self, event: str, reason: str | None, more: Notice) -> None:
         why = None if reason is None else escape_line(reason)[:_REASON_CHARS]
-        notice: Notice = {"event": event, "run_id": self.run_id, "reason": why, **more}
+        notice: Notice = {"event": event, "run_id": escape_line(self.run_id), "reason": why, **more}
         for place in self.places:
             try:
                 self.deliver(place, notice)
@@ -112,27 +113,23 @@ class Notices:
 
 @dataclass
 class BudgetWatch:
-    """Asked after each step: tells once when `NEARLY` of the budget is spent. None of `spent` is a price unknown."""
+    """Asked after each step: tells once when `NEARLY` of the budget is spent, by what counts against it."""
 
     notices: Notices
     budget: Decimal | None
-    spent: Callable[[], Decimal | None]
-    _before: Decimal = field(init=False)
+    spent: Callable[[], Decimal]
     _told: bool = False
 
-    def __post_init__(self) -> None:
-        self._before = self.spent() or Decimal(0)
-
     def look(self) -> None:
-        spent = self.spent()
-        if self._told or self.budget is None or spent is None or spent - self._before < NEARLY * self.budget:
+        if self._told or not self.budget or (spent := self.spent()) < NEARLY * self.budget:
             return
         self._told = True
-        self.notices.used(spent - self._before, self.budget)
+        self.notices.used(spent, self.budget)
 
 
 def _post(url: str, notice: Notice) -> None:
     """No proxy and no redirect: what is told goes to the address that was given."""
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # its line about a request names the whole address
     with httpx.Client(timeout=_TIMEOUT_S, trust_env=False, follow_redirects=False) as client:
         answer = client.post(url, content=json.dumps(notice), headers={"Content-Type": "application/json"})
     if not answer.is_success:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 from backtesting.audit.story import parse
@@ -72,7 +73,14 @@ class Office:
         return Opened(journal, Rehearsal(journal), Before(), trial)
 
     def again(
-        self, folder: Path, run_id: str, question: Question, max_failures: int, heard: Listener, *others: Listener
+        self,
+        folder: Path,
+        run_id: str,
+        question: Question,
+        max_failures: int,
+        budget: Callable[[Before], Decimal | None],
+        heard: Listener,
+        *others: Listener,
     ) -> Opened:
         """A run that goes on. `heard` is told of what is met again, too. Raises UsageError and DataError."""
         signer = self.keyring.issue(run_id)
@@ -80,7 +88,7 @@ class Office:
         with self._writing(log, signer, (heard, *others)) as journal, closing(Shelf(folder)) as shelf:
             _vouch(folder, signer)
             spent = so_far(shelf)
-            write_recovery(journal, log, shelf, plan(shelf, max_failures), self.root)
+            write_recovery(journal, log, shelf, plan(shelf, max_failures), self.root, budget(spent))
             entered = [parse(Trial, shelf.read(place).body) for place in shelf.places if place.kind == "project.entry"]
             trial = entered[0] if entered else self._enter(journal, run_id, question)
             return Opened(journal, Rehearsal(journal, Shelf(folder), [heard]), spent, trial)

@@ -26,6 +26,7 @@ class Summary:
     """One run in numbers. Returns are fractions; `cost_usd` is None where a price is unknown.
 
     `wasted_calls` are those among `calls` whose answer was good, and asked under a prediction that failed.
+    `possibly_paid` requests got no readable answer: what they cost, if anything, is not in `cost_usd`.
     """
 
     run_id: str
@@ -58,6 +59,7 @@ class Summary:
     head: str | None = None
     wasted_calls: int = 0
     wasted_usd: Decimal | None = Decimal(0)
+    possibly_paid: int = 0
 
     def for_programs(self) -> dict[str, Json]:
         """Money as JSON numbers: programs read this one, the journal keeps the exact strings."""
@@ -124,6 +126,7 @@ class Result:
             warnings=self.prepared.warnings,
             wasted_calls=len(self.tally.unused),
             wasted_usd=_sum(self.tally.unused.values()),
+            possibly_paid=self.totals.possibly_paid,
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from difflib import get_close_matches
 from math import ceil
 
 from pydantic import ValidationError
@@ -14,11 +15,13 @@ from agents.prompt_files import Prompt
 from backtesting.core.arguments import Settings
 from data.model.decisions import Role
 from data.model.errors import DataError, SyntheticDataError, UsageError
-from data.model.market import AssetClass, Fact, Instrument
+from data.model.market import AssetClass, Fact, FactKind, Instrument
 from data.model.question import AgentSpec, Costs, Limits, Question
 from data.sources.calendars import end_of_day, sessions_between
 from data.sources.ingest import missing_window_command
+from data.sources.quality import split_like
 from data.store.store import Store
+from data.view import LOOKBACK, reach
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,13 @@ class Prepared:
 
 
 def prepare(
-    settings: Settings, store: Store, models: Mapping[Role, ModelSpec], prompts: Mapping[Role, Prompt]
+    settings: Settings,
+    store: Store,
+    models: Mapping[Role, ModelSpec],
+    prompts: Mapping[Role, Prompt],
+    warmup: int = LOOKBACK,
 ) -> Prepared:
-    """Raises UsageError or DataError, each with what to do about it."""
+    """`warmup` bars up to the window's first are part of the data. Raises UsageError or DataError with what to do."""
     instruments = {symbol: _instrument(settings, store, symbol) for symbol in settings.symbols}
     for instrument in instruments.values():
         _require_window(settings, store, instrument)
@@ -48,26 +55,37 @@ def prepare(
     counts = {symbol: sum(held.values()) for symbol, held in sessions.items()}
     known_by = max(end_of_day(instrument.calendar, settings.end_on) for instrument in instruments.values())
     _refuse_synthetic(settings, store, known_by)
+    actions = {
+        symbol: [] if _adjustment(settings, store, symbol) else _actions(settings, store, symbol)
+        for symbol in settings.symbols
+    }
     return Prepared(
         question=_question(settings, models, prompts),
         instruments=instruments,
-        actions={
-            symbol: [] if _adjustment(settings, store, symbol) else _actions(settings, store, symbol)
-            for symbol in settings.symbols
-        },
+        actions=actions,
         bars=sum(counts.values()),
         decisions=sum(ceil(count / settings.decide_every) for count in counts.values()),
-        data_digest=store.data_digest(settings.symbols, settings.interval, known_by),
-        warnings=(*_gaps(settings, instruments, sessions), *_adjusted(settings, store)),
+        data_digest=store.data_digest(settings.symbols, settings.interval, reach(settings.start_on, known_by, warmup)),
+        warnings=(
+            *_gaps(settings, instruments, sessions),
+            *_adjusted(settings, store),
+            *_dropped(settings, store),
+            *_unrecorded_splits(settings, store, instruments, actions),
+        ),
     )
 
 
 def _instrument(settings: Settings, store: Store, symbol: str) -> Instrument:
     instrument = store.instrument(symbol)
     if instrument is None:
-        known = ", ".join(sorted({window.symbol for window in store.windows()})) or "none yet"
+        known = sorted({window.symbol for window in store.windows()})
+        alike = get_close_matches(symbol.upper(), known, 1)
+        if alike:
+            bring = _command(settings, symbol)
+            raise UsageError(f"unknown symbol {symbol}; did you mean {alike[0]}? Otherwise bring it with: {bring}")
+        at_hand = ", ".join(known) or "none yet"
         raise UsageError(
-            f"unknown symbol {symbol}; symbols at hand: {known}. Bring it with: {_command(settings, symbol)}"
+            f"unknown symbol {symbol}; symbols at hand: {at_hand}. Bring it with: {_command(settings, symbol)}"
         )
     if instrument.asset_class is AssetClass.PERPETUAL:
         raise UsageError(f"{symbol} is a perpetual: refused, because its funding payments are not in the data")
@@ -85,11 +103,23 @@ def _require_window(settings: Settings, store: Store, instrument: Instrument) ->
     if not expected:
         raise DataError(f"{instrument.calendar} has no session from {settings.start_on} to {settings.end_on}")
     if not held or held[0].first_on > expected[0] or held[0].last_on < expected[-1]:
+        if not held and (made := _resampling(settings, store, instrument.symbol)):
+            raise DataError(f"no {settings.interval} bars of {instrument.symbol}; make them of shorter ones: {made}")
         have = f"the data holds {held[0].first_on} to {held[0].last_on}" if held else "the data holds none"
         raise DataError(
             f"no {settings.interval} bars of {instrument.symbol} for all of {settings.start_on} to {settings.end_on}: "
             f"{have}. Bring them with: {_command(settings, instrument.symbol)}"
         )
+
+
+def _resampling(settings: Settings, store: Store, symbol: str) -> str | None:
+    """The command that makes the bars of the longest of the shorter ones at hand; None where none fit."""
+    wanted = settings.interval.length
+    fit = [w.interval for w in store.windows(symbol) if w.interval.length < wanted and not wanted % w.interval.length]
+    if not fit:
+        return None
+    longest = max(fit, key=lambda interval: interval.length)
+    return f"python -m scripts.data resample --symbol {symbol} --interval {longest} --into {settings.interval}"
 
 
 def _sessions(settings: Settings, store: Store, symbol: str) -> Mapping[date, int]:
@@ -103,7 +133,7 @@ def _sessions(settings: Settings, store: Store, symbol: str) -> Mapping[date, in
 
 
 def _command(settings: Settings, symbol: str) -> str:
-    return missing_window_command(symbol, settings.interval, settings.start_on, settings.end_on)
+    return missing_window_command(symbol, settings.interval, settings.start_on, settings.end_on, settings.market)
 
 
 def _refuse_synthetic(settings: Settings, store: Store, known_by: datetime) -> None:
@@ -161,6 +191,31 @@ def _adjusted(settings: Settings, store: Store) -> Iterator[str]:
                 f"{symbol} is adjusted ({text}): its levels contain later corporate actions, which agents could read "
                 "as knowledge of the future; splits and dividends are not applied again"
             )
+
+
+def _dropped(settings: Settings, store: Store) -> Iterator[str]:
+    for symbol in settings.symbols:
+        if gone := store.dropped_bars(symbol, settings.interval, settings.start_on, settings.end_on):
+            yield (
+                f"{symbol}: {gone:,} bars of the window were dropped later, and are played as they were known then; "
+                "to do without them, ingest the right file under another symbol"
+            )
+
+
+def _unrecorded_splits(
+    settings: Settings, store: Store, instruments: Mapping[str, Instrument], actions: Mapping[str, list[Fact]]
+) -> Iterator[str]:
+    for symbol, traded in instruments.items():
+        if traded.asset_class is not AssetClass.EQUITY or _adjustment(settings, store, symbol):
+            continue
+        told = {action.effective_on for action in actions[symbol] if action.kind is FactKind.SPLIT}
+        bars = store.first_bars(symbol, settings.interval, settings.start_on, settings.end_on)
+        for day, ratio in split_like(bars):
+            if day not in told:
+                yield (
+                    f"{symbol} opens on {day} as after a split of {ratio}, and no split is on record, so the jump "
+                    "counts as gain or loss; if it was one, bring it: python -m scripts.ingest facts FILE"
+                )
 
 
 def _gaps(

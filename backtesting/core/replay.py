@@ -96,10 +96,11 @@ class Replay:
             rehearsal = Rehearsal(_Ended(), shelf, [tally := Tally()], self._lenient(changes))
             ending, divergence = self._meet(begun, shelf, rehearsal, tally, stack)
             recorded = [shelf.read(place).body["result_digest"] for place in shelf.live() if place.kind == "run.end"]
+        result = str(recorded[-1]) if recorded and recorded[-1] else None
         return Replayed(
             begun=begun,
-            recorded_digest=str(recorded[-1]) if recorded and recorded[-1] else None,
-            digest=ending.digest,
+            recorded_digest=result,
+            digest=ending.digest if result else None,  # of a run that stopped between two bars nothing is left over
             tape=ending.tape,
             replies=tally.replies,
             divergence=divergence,

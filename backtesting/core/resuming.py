@@ -16,6 +16,7 @@ from agents.llm.channel import Totals
 from agents.prompt_files import Prompt
 from backtesting.audit.story import parse
 from backtesting.core.environment import changed_files, environment
+from backtesting.core.purse import is_unbilled, left_of_budget
 from data.journal.checkpoints import signed_size
 from data.journal.notes import encode
 from data.journal.opened import OpenLog, settle
@@ -28,7 +29,6 @@ from data.model.errors import DataError
 from data.model.protocols import Journal, Record
 from data.model.question import Question
 
-_FREE_OF_CHARGE = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 _NO_ANSWER = frozenset(
     {
         FailureReason.UNREACHABLE,
@@ -74,6 +74,12 @@ class Begun:
         return self.record.body.get("own_prompts") is True
 
     @property
+    def budget(self) -> str | None:
+        """As it was said when the run began."""
+        said = self.invocation.get("budget_usd")
+        return None if said is None else str(said)
+
+    @property
     def files(self) -> Json:
         """Digests of the code, the prompts and the lock that were at work."""
         environment = self.record.body["environment"]
@@ -92,9 +98,10 @@ class Begun:
     def require_same(self, question: Question, data_digest: str) -> None:
         """Raises DataError where the question or the rows behind it are no longer those of the run."""
         if data_digest != self.record.body["data_digest"]:
+            why = f" ({self.hint()})" if changed_files(self.files) else ""
             raise DataError(
-                f"the database no longer holds the rows that run {self.run_id} began with; bring them back, or begin "
-                "another run"
+                f"the database no longer holds the rows that run {self.run_id} began with{why}; bring them back, or "
+                "begin another run"
             )
         found = first_difference(to_json(self.question), to_json(question))
         if found is not None:
@@ -153,8 +160,10 @@ def plan(shelf: Shelf, max_failures: int) -> Plan:
     return Plan(cut, tuple(sorted((again if failed else set()) | ahead)), tuple(_orphans(shelf.places)))
 
 
-def write_recovery(journal: Journal, log: OpenLog, shelf: Shelf, found: Plan, root: Path) -> None:
-    """The records that a run goes on behind."""
+def write_recovery(
+    journal: Journal, log: OpenLog, shelf: Shelf, found: Plan, root: Path, budget_usd: Decimal | None
+) -> None:
+    """The records that a run goes on behind. `budget_usd` is for what comes."""
     lost = {"head": log.lost[-1][0].head, "notes": "\n".join(note for _, note in log.lost)} if log.lost else None
     torn = {"bytes": len(log.torn), "sha256": sha256_hex(log.torn), "base64": encode(log.torn)} if log.torn else None
     journal.append(
@@ -165,6 +174,7 @@ def write_recovery(journal: Journal, log: OpenLog, shelf: Shelf, found: Plan, ro
             "torn": torn,
             "lost": lost,
             "environment": environment(root),
+            "budget_usd": budget_usd,
         },
     )
     for place in found.orphans:
@@ -177,10 +187,14 @@ def write_recovery(journal: Journal, log: OpenLog, shelf: Shelf, found: Plan, ro
 
 @dataclass(frozen=True)
 class Before:
-    """What the run's calls came to until now, set aside or not; `answered` is what each good answer cost."""
+    """What the run's calls came to until now, set aside or not; `answered` is what each good answer cost.
+
+    `left_usd` is what they left of the budget that was said last; None where there is none.
+    """
 
     totals: Totals = field(default_factory=Totals)
     answered: Mapping[int, Decimal | None] = field(default_factory=dict)
+    left_usd: Decimal | None = None
 
 
 def so_far(shelf: Shelf) -> Before:
@@ -202,9 +216,9 @@ def so_far(shelf: Shelf) -> Before:
         tokens[1] += parse(int, body["gen_ai.usage.output_tokens"] or 0)
         if answered:
             cost = None if cost is None or body["cost_usd"] is None else cost + Decimal(str(body["cost_usd"]))
-        elif body["http.response.status_code"] in (None, 200) and body["error"] not in _FREE_OF_CHARGE:
+        elif is_unbilled(body):
             paid += 1
-    return Before(Totals(calls, retries, tokens[0], tokens[1], cost, paid), answers)
+    return Before(Totals(calls, retries, tokens[0], tokens[1], cost, paid), answers, left_of_budget(shelf))
 
 
 def _sessions(live: Sequence[Place]) -> Iterator[tuple[int, Place, int]]:

@@ -11,7 +11,7 @@ import pytest
 
 from agents.ta_lib import talib
 
-ABSENT = ("pandas", "scipy", "numba", "arch")
+ABSENT = ("pandas", "scipy", "numba", "arch", "pyarrow")
 ORDERS = {"ours alone": "", "pandas first": "import pandas; ", "talib first": "import talib; "}
 
 
@@ -22,7 +22,7 @@ def python(code: str) -> str:
 
 def test_the_main_job_loads_nothing_that_only_its_end_or_nobody_needs() -> None:
     found = python(
-        f"import sys, orchestration.compose, backtesting.core.run; print([n for n in {ABSENT} if n in sys.modules])"
+        f"import sys, orchestration.compose, backtesting.core.job; print([n for n in {ABSENT} if n in sys.modules])"
     )
     assert found == "[]"
 

@@ -63,13 +63,23 @@ def test_a_price_belongs_to_its_model_or_to_the_model() -> None:
     assert told == {"openai/house": (Decimal("2.5"), Decimal(10)), "ollama/own:7b": (Decimal(1), Decimal(2))}
 
 
+def test_prices_may_be_said_one_after_the_other() -> None:
+    told = read_arguments([*RULES, "--price", "openai/a=1,2", "--price", "openai/b=3,4"], {}).prices
+    assert [*told] == ["openai/a", "openai/b"]
+
+
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
         (WINDOW, "--model rules"),
         ([*RULES, "--price", "2.5"], "MODEL=IN,OUT"),
         ([*RULES, "--price", "openai/x=2,many"], "'many' is not a number"),
-        ([*RULES, "--price", "openai/x=-1,2"], "less than nothing"),
+        ([*RULES, "--price", "openai/x=-1,2"], "from 0 to 1,000,000 dollars"),
+        ([*RULES, "--price", "openai/x=1,1e999999"], "from 0 to 1,000,000 dollars"),
+        ([*RULES, "--budget_usd", "-1"], "--budget_usd -1 is less than nothing"),
+        ([*RULES, "--budget_usd", "inf"], "not a finite number"),
+        ([*RULES, "--timeout", "-5"], "--timeout must be more than 0"),
+        ([*RULES, "--timeout", "nan"], "--timeout must be more than 0"),
         ([*RULES, "--resume", "nowhere"], "there is no run nowhere"),
         ([*RULES, "--concurrency", "0"], "--concurrency must be from 1 to 256"),
         ([*RULES, "--end_date", "2025-03-01"], "lies before"),
@@ -96,4 +106,12 @@ def test_unknown_words_exit_with_2(argv: list[str], capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit) as caught:
         read_arguments(argv, {})
     assert caught.value.code == 2
-    assert "usage:" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert line.endswith("(python -m backtesting.core.authentic_backtest --help shows what there is)")
+
+
+def test_a_flag_that_is_misspelt_is_told_the_one_it_looks_like(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        read_arguments(["--smaple", "--model", "rules"], {})
+    assert "unrecognized arguments: --smaple; did you mean --sample?" in capsys.readouterr().err

@@ -62,6 +62,33 @@ def test_a_flag_counts_before_the_file(tmp_path: Path) -> None:
     assert (settings.end_on, settings.model) == (date(2025, 4, 2), "ollama/x")
 
 
+def test_a_list_of_the_command_line_stands_alone_and_models_and_prices_count_by_name(tmp_path: Path) -> None:
+    text = (
+        example(all_on=False)
+        + """
+notify = "https://example.org/file"
+agent_model = {technical = "openai/a", decision = "openai/b"}
+price = {"openai/a" = [1, 2], "openai/b" = [3, 4]}
+"""
+    )
+    words = (
+        "--notify",
+        "https://example.org/a",
+        "--notify",
+        "https://example.org/b",
+        "--agent_model",
+        "decision=openai/c",
+    )
+    told = read(tmp_path, text, *words, "--price", "openai/b=5,6", "--price", "openai/c=7,8")
+    assert told.notify == ("https://example.org/a", "https://example.org/b")
+    assert told.agent_models == {"technical": "openai/a", "decision": "openai/c"}
+    assert {name: int(price) for name, (price, _) in told.prices.items()} == {
+        "openai/a": 1,
+        "openai/b": 5,
+        "openai/c": 7,
+    }
+
+
 @pytest.mark.parametrize("flag", IN_ENVIRONMENT)
 def test_the_environment_counts_before_the_file(tmp_path: Path, flag: str) -> None:
     text = re.sub(r"(?m)^model = .*", "", example(all_on=False)) + f'\n{flag} = "from-the-file"\n'
@@ -79,7 +106,10 @@ def test_the_environment_counts_before_the_file(tmp_path: Path, flag: str) -> No
         ("config = 'other.toml'", "there is no flag --config"),
         ("mini = 'yes'", "mini is true or false"),
         ("seed = {a = 1}", "seed cannot be"),
-        ("symbol = [true]", "symbol cannot be"),
+        ("symbol = [true]", "symbol cannot be true or false"),
+        ("database = ['postgresql://me:sekret@db/x']", "database cannot be a list"),
+        ("api_key = 'sekret'", "there is no flag --api_key"),
+        ("notify = [['https://h/sekret']]", "notify cannot be a list"),
     ],
 )
 def test_refuses_with_one_line(tmp_path: Path, text: str, said: str) -> None:
@@ -88,6 +118,7 @@ def test_refuses_with_one_line(tmp_path: Path, text: str, said: str) -> None:
     assert said in str(caught.value)
     assert "config.toml" in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert "sekret" not in str(caught.value)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

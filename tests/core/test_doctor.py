@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import secrets
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import house
 import pytest
+from sqlalchemy import make_url, text
 
 sys.path.append(str(Path(__file__).parents[1] / "llm"))
 import fault_server as server
 
+from data import door
+from data.model.errors import UsageError
 from data.store.store import Store
 from scripts import doctor, doctor_checks
 from scripts.doctor_place import Check, packages, python
@@ -78,7 +84,51 @@ def test_a_database_that_does_not_answer(seen: Doctor, url: str, said: str) -> N
     found = seen.look("--database", url, code=1)["database"]
     assert said in found["detail"]
     assert "geheim" not in str(found)
-    assert found["mend"].startswith("unset DATABASE_URL")
+    assert found["mend"].startswith("leave --database out")
+
+
+def test_how_to_do_without_a_server_is_said_where_it_was_named(
+    seen: Doctor, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ["DATABASE_URL"] = "mysql://somewhere/x"
+    monkeypatch.setenv("DATABASE_URL", "mysql://somewhere/x")
+    assert seen.look(code=1)["database"]["mend"].startswith("unset DATABASE_URL ")
+    monkeypatch.delenv("DATABASE_URL")
+    assert seen.look(code=1)["database"]["mend"].startswith("sed -i '/DATABASE_URL=/d' .env ")
+
+
+def test_a_database_that_is_missing_is_made_by_what_is_said(seen: Doctor, database_url: str) -> None:
+    url = make_url(database_url).set(database="hm none")
+    found = seen.look("--database", url.render_as_string(hide_password=False), code=1)["database"]
+    said = shlex.split(found["mend"])
+    assert (said[0], said[-1]) == ("createdb", "hm none")
+
+
+@pytest.fixture
+def reader(store: Store) -> Iterator[str]:
+    """Somebody who may read the tables, and not add to them."""
+    name = f"reader_{secrets.token_hex(4)}"
+    with store.engine.begin() as owner:
+        owner.execute(text(f"CREATE ROLE {name}"))
+        owner.execute(text(f"GRANT USAGE ON SCHEMA market TO {name}"))
+        owner.execute(text(f"GRANT SELECT ON ALL TABLES IN SCHEMA market TO {name}"))
+    yield name
+    with store.engine.begin() as owner:
+        owner.execute(text(f"DROP OWNED BY {name}"))
+        owner.execute(text(f"DROP ROLE {name}"))
+
+
+def test_what_is_said_of_missing_rights_mends_them(seen: Doctor, store: Store, database_url: str, reader: str) -> None:
+    """There is one line, and who has these rights needs none to create: a run makes no tables."""
+    url = make_url(database_url).update_query_dict({"options": f"-c role={reader}"})
+    words = ("--database", url.render_as_string(hide_password=False))
+    found = seen.look(*words, code=1)["database"]
+    assert f"{reader} may add nothing" in found["detail"]
+    said = shlex.split(found["mend"].removesuffix("    (as its owner)"))
+    assert said[-4:-1] == ["-d", url.database, "-c"]
+    with store.engine.begin() as owner:
+        owner.execute(text(said[-1]))
+    assert seen.look(*words)["database"]["state"] == "good"
 
 
 def test_a_key_is_looked_for_and_never_shown(seen: Doctor, environ: dict[str, str]) -> None:
@@ -92,6 +142,7 @@ def test_a_key_is_looked_for_and_never_shown(seen: Doctor, environ: dict[str, st
 
 def test_an_unknown_model_is_bad_and_none_is_a_note(seen: Doctor) -> None:
     assert seen.look("--model", "house/x", code=1)["model"]["mend"] == "export AGENTRADER_MODEL=rules"
+    assert "--base_url http://" in seen.look("--model", MODEL, "--base_url", "x", code=1)["model"]["mend"]
     assert seen.look()["model"]["state"] == "note"
 
 
@@ -109,6 +160,7 @@ def test_the_model_is_asked_for_one_token_only_if_told(
         found = seen.look(*words, "--ask_model", code=code)["reachable"]
         (asked,) = listening.received
     assert said in found["detail"]
+    assert (found["mend"] or "export OPENAI_API_KEY=").startswith("export OPENAI_API_KEY=")
     assert asked.asked["max_completion_tokens"] == 1
 
 
@@ -154,6 +206,8 @@ def test_it_runs_where_no_package_is() -> None:
 
 def test_a_full_disk_and_a_folder_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor_checks.disk(tmp_path / "not" / "yet").state == "good"
+    (tmp_path / "file").touch()
+    assert doctor_checks.disk(tmp_path / "file" / "runs").state == "bad"
     monkeypatch.setattr(doctor_checks, "LEAST_FREE", 10**18)
     assert doctor_checks.disk(tmp_path).mend == f"df -h {tmp_path}"
     monkeypatch.setattr("os.access", lambda _path, _mode: False)
@@ -166,3 +220,13 @@ def test_a_clock_behind_the_project_s_own_files(tmp_path: Path) -> None:
     now = datetime.now(UTC)
     assert doctor_checks.clock(now + timedelta(minutes=1), witness).state == "good"
     assert doctor_checks.clock(now - timedelta(days=2), witness).state == "bad"
+
+
+def test_settings_that_do_not_read_are_one_line(seen: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(f"OPENAI_API_KEY={CANARY}\xe9\n".encode("latin-1"))
+    monkeypatch.setattr(door, "ROOT", tmp_path)
+    monkeypatch.setattr(doctor_checks, "settings", door.settings)
+    found = seen.look("--database", "mysql://x/y", code=1)["settings"]
+    assert "cannot be read: it is not UTF-8" in found["detail"]
+    with pytest.raises(UsageError, match="it is not UTF-8"):
+        door.settings()

@@ -109,12 +109,36 @@ def test_an_unknown_price_is_named_and_is_no_zero() -> None:
 
 @pytest.mark.parametrize(
     ("pace", "least_s"),
-    [(Pace(requests_per_minute=30), 2 * 60), (Pace(64, tokens_per_minute=1000), 60 * 60), (Pace(64), 4)],
+    [(Pace(64, requests_per_minute=30), 60), (Pace(64, tokens_per_minute=1000), 60 * 60), (Pace(64), 4)],
 )
 def test_no_run_is_faster_than_its_limits(pace: Pace, least_s: float) -> None:
     found = estimate(_sample(("openai/gpt-4o", 1000, 100)), 60, 60, pace, PriceList(), NOW)
     assert found.wall_s.likely >= least_s
     assert found.wall_s.low <= found.wall_s.likely <= found.wall_s.high
+
+
+def test_a_limit_lets_the_first_minute_s_calls_go_at_once() -> None:
+    sample = _sample(("openai/gpt-4o", 1000, 100))
+    free, limited = (estimate(sample, 30, 30, pace, PriceList(), NOW) for pace in (Pace(), Pace(1, 30)))
+    assert (limited.wall_s.low, limited.wall_s.likely) == (free.wall_s.low, free.wall_s.likely)
+
+
+def test_each_call_is_priced_by_itself_where_a_long_prompt_is_dearer() -> None:
+    """All prompts of a run together are longer than any prompt, and cost what each of them does."""
+    found = estimate(_sample(("gemini/gemini-2.5-pro", 2600, 0)), 960, 960, Pace(), PriceList(), NOW)
+    each = PriceList().cost(resolve_model("gemini/gemini-2.5-pro"), Tokens(2600, 0), NOW)
+    together = PriceList().cost(resolve_model("gemini/gemini-2.5-pro"), Tokens(2600 * 960, 0), NOW)
+    assert found.usd is not None
+    assert each is not None
+    assert together is not None
+    assert found.usd.likely == pytest.approx(float(each) * 960)
+    assert found.usd.likely < float(together) * 0.6
+
+
+@pytest.mark.parametrize(("places", "likely"), [(1, 100), (9, 104), (32, 116), (256, 120)])
+def test_more_in_flight_are_more_asked_for_nothing(places: int, likely: int) -> None:
+    found = estimate(_sample(("openai/gpt-4o", 10, 1)), 100, 100, Pace(places), PriceList(), NOW)
+    assert (found.calls.low, found.calls.likely) == (100, likely)
 
 
 def _costing(usd: float | None) -> Estimate:

@@ -14,9 +14,9 @@ from main_job import RULES, Played, play
 from agents.prompt_files import OURS
 from data.door import SystemClock
 from data.model.canonical import digest, sha256_hex
-from data.model.errors import AgentraderError, SyntheticDataError
+from data.model.errors import AgentraderError, SyntheticDataError, UsageError
 from data.model.instants import Interval
-from data.sources.ingest import ingest_bar_file
+from data.sources.ingest import ingest_bar_file, ingest_fact_file
 from data.store.store import Store
 
 PROMISED = {
@@ -84,6 +84,12 @@ def test_budget_and_limits_of_patience_are_not_the_question(two_days: Played, bi
     flags = ("--budget_usd", "5", "--max_failures", "9", "--timeout", "7", "--base_url", "http://127.0.0.1:9/v1")
     other = play(tmp_path / "other", bitcoin, *RULES, *flags, "--mini")
     assert other.summary["result_digest"] == two_days.summary["result_digest"]
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--initial_cash", "1e999999"), ("--seed", str(2**60))])
+def test_a_number_that_no_record_can_hold_is_refused(tmp_path: Path, bitcoin: str, flag: str, value: str) -> None:
+    with pytest.raises(UsageError, match=flag):
+        play(tmp_path, bitcoin, *RULES, flag, value)
 
 
 def test_every_reply_rests_on_the_exchange_of_its_slot(two_days: Played) -> None:
@@ -169,6 +175,21 @@ def test_two_symbols_share_one_account(tmp_path: Path, store: Store, bitcoin: st
     assert all(Decimal(row["exposure"]) <= Decimal("1.2") for row in played.of("equity"))
 
 
+def test_a_jump_like_a_split_that_nobody_recorded_is_told(
+    tmp_path: Path, store: Store, shared_data: Path, database_url: str
+) -> None:
+    path = shared_data / "us_equity_daily/unadjusted/NVDA_1d.csv.gz"
+    main_job.bring(store, path, "NVDA", Interval.D1)
+    window = ("--symbol", "NVDA", "--interval", "1d", "--start_date", "2024-06-06", "--end_date", "2024-06-11")
+    (told,) = play(tmp_path, database_url, *window, "--model", "rules").summary["warnings"]
+    assert told.startswith("NVDA opens on 2024-06-10 as after a split of 10:1, and no split is on record")
+
+    splits = tmp_path / "splits.csv"
+    splits.write_text("ticker,execution_date,split_from,split_to\nNVDA,2024-06-10,1,10\n")
+    ingest_fact_file(store, splits, clock=SystemClock())
+    assert play(tmp_path, database_url, *window, "--model", "rules").summary["warnings"] == []
+
+
 def test_synthetic_rows_are_refused_by_name(tmp_path: Path, store: Store, shared_data: Path, database_url: str) -> None:
     path = shared_data / "crypto_spot" / "BTCUSDT_1h_2025-03-01_2025-04-15.csv"
     ingest_bar_file(store, path, "BTCUSDT", Interval.H1, clock=SystemClock(), synthetic=True)
@@ -180,8 +201,10 @@ def test_synthetic_rows_are_refused_by_name(tmp_path: Path, store: Store, shared
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (("--symbol", "XYZ"), "unknown symbol XYZ"),
-        (("--interval", "1d"), "scripts.ingest binance --symbol BTCUSDT --interval 1d"),
+        (("--symbol", "XYZ"), "unknown symbol XYZ; symbols at hand: BTCUSDT. Bring"),
+        (("--symbol", "btcudst"), "unknown symbol btcudst; did you mean BTCUSDT?"),
+        (("--interval", "1d"), "scripts.data resample --symbol BTCUSDT --interval 1h --into 1d"),
+        (("--interval", "15m"), "scripts.ingest binance --symbol BTCUSDT --interval 15m"),
         (("--end_date", "2025-12-31"), "the data holds 2025-03-01 to 2025-04-15"),
         (("--market", "XNYS"), "calendar 24/7"),
         (("--model", "openai/gpt-4o"), "OPENAI_API_KEY"),
@@ -218,3 +241,13 @@ def test_own_prompts_change_the_question(tmp_path: Path, bitcoin: str, two_days:
         file.write("\nBe brief.\n")
     other = play(tmp_path / "other", bitcoin, *RULES, "--mini", "--prompts", str(tmp_path / "prompts"))
     assert other.summary["result_digest"] != two_days.summary["result_digest"]
+
+
+def test_bars_that_were_dropped_later_are_played_and_said(tmp_path: Path, bitcoin: str, store: Store) -> None:
+    before = play(tmp_path / "before", bitcoin, *RULES, "--mini")
+    store.drop_batch(store.batches()[0].batch_id, "closes of another market", SystemClock().now())
+    after = play(tmp_path / "after", bitcoin, *RULES, "--mini")
+    assert after.summary["result_digest"] == before.summary["result_digest"]
+    assert before.of("run.begin")[0]["warnings"] == []
+    (warning,) = after.of("run.begin")[0]["warnings"]
+    assert warning.startswith("BTCUSDT: 48 bars of the window were dropped later")

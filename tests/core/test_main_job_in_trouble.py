@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import house
 import pytest
@@ -18,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "llm"))
 import fault_server as server
 
 from agents import group_chat
+from backtesting.core import outcome, playing
 from data.journal import run_journal
 from data.journal.reading import read_records
 from data.model.errors import JournalBroken
@@ -124,7 +126,7 @@ def test_words_that_no_provider_said_fail_the_decision(
 
 
 def test_a_run_that_nobody_hears_stops(tmp_path: Path, bitcoin: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backtesting.core.job.patch_all", lambda _journal, **_: lambda: None)
+    monkeypatch.setattr("backtesting.core.playing.patch_all", lambda _journal, **_: lambda: None)
     played = play(tmp_path, bitcoin, *RULES)
     assert played.code == 3
     assert "0 were recorded" in played.summary["reason"]
@@ -195,6 +197,19 @@ def test_a_signal_ends_the_run_with_what_was_done(tmp_path: Path, bitcoin: str, 
     assert "Traceback" not in err
     (folder,) = (tmp_path / "runs").iterdir()
     assert (folder / "report.html").exists()
+
+
+def test_a_signal_while_the_run_is_summed_up_changes_nothing(
+    tmp_path: Path, bitcoin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*summed_up: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        outcome.end(*summed_up)
+
+    monkeypatch.setattr(playing, "end", interrupted)
+    played = play(tmp_path, bitcoin, *RULES, "--mini")
+    assert (played.code, played.summary["status"]) == (0, "complete")
+    assert (played.folder / "report.html").exists()
 
 
 def test_kill_9_loses_no_record(tmp_path: Path, bitcoin: str) -> None:

@@ -124,6 +124,41 @@ def test_a_record_without_an_end_is_met_again_as_far_as_it_goes(whole: Played, t
     assert door.main([str(folder)]) == 3
 
 
+def test_a_run_that_stopped_between_two_bars_has_no_result_to_compare(
+    whole: Played, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "stopped"
+    shutil.copytree(whole.folder, folder)
+    lines = (folder / "log.jsonl").read_bytes().splitlines(keepends=True)
+    eleventh = [number for number, line in enumerate(lines) if line.endswith(b'"kind":"bar"}\n')][10]
+    (folder / "log.jsonl").write_bytes(b"".join(lines[:eleventh]))
+    found = replayed(folder)
+    assert (found.digest, found.divergence, len(found.tape.decisions)) == (None, None, 10)
+    assert door.main([str(folder)]) == 3
+    assert "ANOTHER RESULT" not in capsys.readouterr().out
+
+
+def test_the_last_decision_is_told_in_the_digits_of_every_other_command(
+    whole: Played, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert door.main([str(whole.folder), "--until", "2025-04-02T05:00"]) == 0
+    told = capsys.readouterr().out
+    assert "decision 30, BTCUSDT as of 2025-04-02 06:00 UTC: HOLD, confidence 0.85\n" in told
+    assert "  equity    10,013.80, cash 10,013.80 at 2025-04-02 06:00 UTC\n" in told
+
+
+def test_recorded_answers_to_other_prompts_are_called_no_result(
+    whole: Played, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "prompts"
+    shutil.copytree(prompt_files.OURS, other)
+    (other / "technical.md").write_text((other / "technical.md").read_text() + "\nBe brief.\n")
+    assert door.main([str(whole.folder), "--from_prompts", str(other)]) == 0
+    told = capsys.readouterr().out
+    assert "48 requests would have been others; the recorded replies were kept" in told
+    assert "SAME RESULT" not in told
+
+
 @pytest.mark.parametrize("kind", ["fill", "decision", "market.view", "equity", "opinion"])
 def test_a_changed_record_is_where_it_parts(whole: Played, tmp_path: Path, kind: str) -> None:
     """As if other code had written it: somebody who changes the log is found by its signatures, long before this."""

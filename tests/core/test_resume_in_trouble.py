@@ -376,7 +376,11 @@ def test_a_report_that_cannot_be_written_is_written_by_a_resume(run: Run, monkey
 def test_a_database_that_is_lost_before_the_first_request(
     run: Run, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    def lost(*_arguments: Any) -> None:
+    answer = getattr(Store, method)
+
+    def lost(*arguments: Any) -> Any:
+        if not (run.root / "runs").exists():
+            return answer(*arguments)
         raise StoreUnavailable("the database cannot be used: server closed the connection unexpectedly")
 
     with monkeypatch.context() as patch:

@@ -53,10 +53,10 @@ def cut(data: bytes, pieces: int) -> list[bytes]:
     return [data[start : start + size] for start in range(0, len(data), size)]
 
 
-def watched(writer: Writer, *, tty: bool = False) -> tuple[str, list[int], bool, str | None]:
+def watched(writer: Writer, *, tty: bool = False, width: int = 140) -> tuple[str, list[int], bool, str | None]:
     """What was shown, how many bars were done at each look, and how the run stood at last."""
     out, done = io.StringIO(), list[int]()
-    console = Console(file=out, force_terminal=tty, width=140)
+    console = Console(file=out, force_terminal=tty, width=width)
     watch = Watch(console, lambda: float(writer.slept), writer.sleep)
     folder = watch.find(str(writer.folder), writer.folder.parent, 1000.0)
     with counted(done):
@@ -96,6 +96,15 @@ def test_a_terminal_sees_bar_equity_decision_and_cost(mini: Played, tmp_path: Pa
     final = f"{mini.summary['final_equity']:,.2f}"
     assert "2025-04-02 23:00 UTC" in text
     assert f"equity {final}  HOLD  $0.0000" in text
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_narrow_terminal_sees_how_far_the_run_is(mini: Played, tmp_path: Path, width: int) -> None:
+    data = (mini.folder / "log.jsonl").read_bytes()
+    text, *_ = watched(Writer(tmp_path / "elsewhere" / "run", cut(data, 10)), tty=True, width=width)
+    assert "2025-04-02 23:00 UTC" in text
+    assert "48/48" in text
+    assert "equity 9," in text
 
 
 def test_a_writer_that_dies_is_not_waited_for(mini: Played, tmp_path: Path) -> None:

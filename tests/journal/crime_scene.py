@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 sys.path += [str(Path(__file__).parents[1] / "core")]
 from main_job import RULES, play
+from run_folder import RunFolder
 from timestamps import Authority, serving
 
 from backtesting.audit.verdict import Proof, prove
@@ -71,10 +72,9 @@ def _recalled(owner: Keyring, run_id: str) -> SigningKey:
 
 
 @dataclass
-class Victim:
+class Victim(RunFolder):
     """A copy of the run `of`, the tools to change it with, and another run to take from."""
 
-    folder: Path
     scene: Scene
     of: Path
     other_run: Path
@@ -104,25 +104,6 @@ class Victim:
         """What a reader finds who has the folder alone."""
         return prove(self.folder)
 
-    def path(self, name: str) -> Path:
-        return self.folder / name
-
-    @property
-    def lines(self) -> list[bytes]:
-        return self.path("log.jsonl").read_bytes().split(b"\n")[:-1]
-
-    @lines.setter
-    def lines(self, lines: Iterable[bytes]) -> None:
-        self.path("log.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
-
-    @property
-    def notes(self) -> list[str]:
-        return [note for _, note in read_checkpoints(self.folder)[0]]
-
-    @notes.setter
-    def notes(self, notes: Iterable[str]) -> None:
-        self.path("checkpoints").write_text("".join(f"{note}\n" for note in notes), "utf-8", newline="")
-
     @property
     def points(self) -> list[Checkpoint]:
         return [point for point, _ in read_checkpoints(self.folder)[0]]
@@ -131,14 +112,6 @@ class Victim:
         """Where the record of that kind stands in the log."""
         ending = f'"kind":"{kind}"}}'.encode()
         return [place for place, line in enumerate(self.lines) if line.endswith(ending)][number]
-
-    def change(self, place: int, how: Callable[[Json], object]) -> None:
-        """Changes the values of one record, in the spelling of the journal."""
-        lines = self.lines
-        value = json.loads(lines[place])
-        how(value)
-        lines[place] = canonical_bytes(value)
-        self.lines = lines
 
     def rewrite(self, place: int, how: Callable[[bytes], bytes]) -> None:
         """Changes the bytes of one line."""
@@ -167,16 +140,8 @@ class Victim:
 
     def sign(self, key: SigningKey, sizes: Sequence[int] = ()) -> None:
         """Writes all checkpoints anew for the log as it is, of the sizes that there were."""
-        lines = self.lines
-        sizes = sizes or [size for size in (point.size for point in self.points) if size < len(lines)] + [len(lines)]
-        tree, start, notes = Tree(), 0, []
-        for size in sizes:
-            leaves = tuple(leaf_hash(line) for line in lines[start:size])
-            for leaf in leaves:
-                tree.add(leaf)
-            notes.append(key.sign(Checkpoint(key.public.name, size, tree.root(), leaves).text()))
-            start = size
-        self.notes = notes
+        whole = len(self.lines)
+        self.note(key, sizes or [*(point.size for point in self.points if point.size < whole), whole])
 
     def sign_as(self, keyring: Keyring) -> None:
         """The same with a new key that this keyring's owner certifies."""

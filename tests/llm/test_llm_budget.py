@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -59,6 +60,35 @@ def test_an_answer_without_a_count_of_tokens_has_no_price() -> None:
         line = wire.Wire(wire.at(provider.base_url))
         line.ask()
     assert line.channel.totals.cost_usd is None
+
+
+@pytest.mark.parametrize(
+    ("usage", "cost"),
+    [
+        ({"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}, "0.0035"),
+        ({"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1500}, "0.0075"),
+        ({"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 7}, "0.0035"),
+        ({"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": "many"}, "0.0035"),
+        ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, None),
+        ({"prompt_tokens": -1000, "completion_tokens": 100, "total_tokens": 1100}, None),
+    ],
+)
+def test_what_is_in_the_total_alone_was_thought_and_is_paid_and_no_prompt_has_no_token(
+    usage: dict[str, Any], cost: str | None
+) -> None:
+    body = {"model": "gpt-4o", "choices": [{"finish_reason": "stop", "message": {"content": "{}"}}], "usage": usage}
+    with server(faults.raw(json.dumps(body).encode())) as provider:
+        line = wire.Wire(wire.at(provider.base_url), budget_usd=Decimal(1))
+        line.ask()
+    (told,) = line.bodies("llm.response")
+    assert (told["cost_usd"], line.channel.totals.cost_usd) == (cost, None if cost is None else Decimal(cost))
+    assert line.channel.spent == Decimal(cost) if cost else line.channel.spent > Decimal("0.04")
+
+
+def test_a_price_of_nothing_is_free_whatever_the_server_counts() -> None:
+    prices = PriceList({"openai/house-model": Price(Decimal(0), Decimal(0)), "rules": Price(Decimal(1), Decimal(1))})
+    assert prices.is_free(resolve_model("openai/house-model"))
+    assert not prices.is_free(resolve_model("rules"))
 
 
 def test_the_user_s_own_price_counts_before_the_list() -> None:
@@ -222,7 +252,7 @@ def test_long_answers_are_expected_after_a_long_answer() -> None:
         meter.reserve(Decimal(0), again=False)
         meter.settle(Decimal(0), Tokens(1, length), Decimal(0))
         expected.append(meter.longest_output)
-    assert expected == [4096, 5000, 5000]
+    assert expected == [4096, 7500, 7500]
 
 
 def test_the_price_is_that_of_the_release_that_answered() -> None:
@@ -247,6 +277,18 @@ def test_answers_tell_what_the_next_call_may_take_and_a_decision_ahead_is_not_co
     aside = meter.most(2000)
     assert (aside.input, aside.output) == (pytest.approx(880, abs=1), 150)
     assert meter.most(2000, ahead=True) == Tokens(2000, 4096)
+
+
+def test_nobody_goes_ahead_on_a_budget_before_the_first_answers_say_how_long_they_are() -> None:
+    """One who thinks for 60,000 tokens costs many times what is set aside for him; 32 at once are a fortune."""
+    meter = Meter(Decimal(100))
+    for _ in range(4):
+        assert not meter.reserve(Decimal("0.01"), again=False, before=1)
+        assert meter.reserve(Decimal("0.01"), again=False)
+        meter.settle(Decimal("0.01"), Tokens(2000, 60_000), Decimal("0.6"), 8000)
+    assert meter.most(8000, ahead=True) == Tokens(8000, 90_000)
+    assert meter.reserve(Decimal("0.9"), again=False, before=1)
+    assert Meter(None).reserve(Decimal(0), again=False, before=1)
 
 
 @given(st.lists(st.tuples(st.integers(1, 10_000), st.integers(0, 5000)), min_size=16), st.integers(1, 100_000))

@@ -162,7 +162,11 @@ BREAKS = {
     "bodies are kept as they are": ("agents.llm.redaction.Redactor.body", lambda _, body: (body, False), {"log.jsonl"}),
     "headers are kept as they are": ("agents.llm.redaction.Redactor.text", _as_it_is, {"log.jsonl"}),
     "addresses are kept as they are": ("agents.llm.models._server", _as_it_is, {"log.jsonl"}),
-    "the environment is recorded": ("backtesting.core.job.environment", lambda _: data.door.settings(), {"log.jsonl"}),
+    "the environment is recorded": (
+        "backtesting.core.playing.environment",
+        lambda _: data.door.settings(),
+        {"log.jsonl"},
+    ),
     "the authority's address is told": ("data.journal.stamping._host", _as_it_is, {"output"}),
 }
 

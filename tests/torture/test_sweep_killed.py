@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -65,7 +67,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         port = free.getsockname()[1]
     keys = str(tmp_path_factory.mktemp("keys"))
     environ = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "AGENTRADER_KEYS": keys}
+    place = tempfile.mkdtemp(prefix="ray-")  # a short path of this user's own: there are sockets in it
     words = ["start", "--head", "--block", f"--port={port}", "--num-cpus=2", "--include-dashboard=false"]
+    words.append(f"--temp-dir={place}")
     ray = subprocess.Popen(
         [sys.executable, "-c", "from ray.scripts.scripts import main; main()", *words],
         cwd=house.ROOT,
@@ -83,6 +87,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         except subprocess.TimeoutExpired:
             os.killpg(ray.pid, signal.SIGKILL)
             ray.wait()
+        shutil.rmtree(place, ignore_errors=True)
 
 
 @dataclass
