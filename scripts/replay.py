@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.door import SystemClock, enter, flags, run_folder
+from data.command_line import Parser, flags
+from data.door import SystemClock, enter, run_folder
 from data.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ EXIT = "exit codes: 0 the same result; 1 it parts from the record; 2 wrong use; 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; the value is its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m scripts.replay",
         description=__doc__,
         epilog=EXIT,

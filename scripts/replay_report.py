@@ -9,7 +9,7 @@ from typing import Any
 from backtesting.core.replay import Changed, Replayed
 from data.model.canonical import decimal_text, to_json
 from data.model.escape import escape_block, escape_line
-from data.model.instants import iso
+from data.model.instants import show
 
 
 def for_people(found: Replayed, *, detailed: bool) -> Iterator[str]:
@@ -21,9 +21,9 @@ def for_people(found: Replayed, *, detailed: bool) -> Iterator[str]:
     elif found.digest is None:
         if not detailed:
             yield "the record has no end, so there is no result to compare; all that is recorded was met again"
-    elif found.is_same:
+    elif found.is_same and not found.asked_otherwise:  # with other prompts the answers, and so the result, only stand
         yield f"SAME RESULT: {found.digest}"
-    else:
+    elif not found.is_same:
         yield f"ANOTHER RESULT: {found.digest}, recorded {escape_line(str(found.recorded_digest))}"
     if found.asked_otherwise:
         yield from _asked_otherwise(found.asked_otherwise)
@@ -88,12 +88,14 @@ def _asked_otherwise(changes: tuple[Changed, ...]) -> Iterator[str]:
 
 def _last(found: Replayed) -> Iterator[str]:
     decision, row = found.tape.decisions[-1], found.tape.equity[-1]
-    said = decision.status if decision.action is None else f"{decision.action} with confidence {decision.confidence}"
-    yield f"decision {len(found.tape.decisions)}, {escape_line(decision.symbol)} as of {iso(decision.as_of)}: {said}"
+    said = decision.status.value
+    if decision.action is not None and decision.confidence is not None:
+        said = f"{decision.action.value}, confidence {decimal_text(decision.confidence)}"
+    yield f"decision {len(found.tape.decisions)}, {escape_line(decision.symbol)} as of {show(decision.as_of)}: {said}"
     yield from (f"  because   {escape_line(reason)}" for reason in decision.reasons)
     yield from (f"  clamp     {clamp.rule}: {clamp.field} {clamp.before} to {clamp.after}" for clamp in decision.clamps)
     for order in decision.orders:
         yield f"  order     {order.side} {decimal_text(order.quantity)} {escape_line(order.symbol)} to {order.purpose}"
     if decision.failure is not None:
         yield f"  failed    {decision.failure.reason}: {escape_line(decision.failure.detail)}"
-    yield f"  equity    {decimal_text(row.equity)}, cash {decimal_text(row.cash)} at {iso(row.at)}"
+    yield f"  equity    {row.equity:,.2f}, cash {row.cash:,.2f} at {show(row.at)}"

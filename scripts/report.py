@@ -1,4 +1,8 @@
-"""Makes a run's renderings again from its log: `python -m scripts.report RUN` (its id or its folder)."""
+"""Makes a run's renderings again from its log: report, tables, text log.
+
+python -m scripts.report RUN
+python -m scripts.report RUN --output elsewhere
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,22 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.door import enter, flags, run_folder
+from data.command_line import Parser, flags
+from data.door import enter, run_folder
 from data.model.errors import UsageError
+
+EXIT = "exit codes: 0 good; 2 wrong use, or a folder that is no run's or cannot be written"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints where the report is; `--json` prints every file's SHA-256. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.report", description=__doc__)
+    parser = Parser(
+        prog="python -m scripts.report",
+        description=__doc__,
+        epilog=EXIT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     parser.add_argument("run", metavar="RUN", help="a run's id or its folder")
     parser.add_argument("--output", type=Path, metavar="DIR", help="where to write; default the run's own folder")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
@@ -24,6 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _report(run: str, output: Path | None, *, as_json: bool) -> int:
     folder = run_folder(run)
+    if output is not None and output.resolve() == folder.resolve():
+        output = None
+    if output is not None and output.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(f"{output} lies in the run's own folder, which stays as it is; choose another --output")
 
     # Heavy imports wait until the flags are known to be good: --help and a typo answer at once.
     from backtesting.audit.renderings import write_renderings  # noqa: PLC0415

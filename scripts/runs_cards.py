@@ -13,7 +13,6 @@ from backtesting.audit.verdict import Proof
 from data.model.canonical import Json, to_json
 from data.model.escape import escape_line
 from data.model.instants import iso, show
-from scripts.verify_report import headline
 
 HEADINGS = ("run", "status", "window", "model", "return", "95 % interval", "cost USD", "digest", "checked")
 UNKNOWN = "unknown"
@@ -63,7 +62,7 @@ def for_programs(found: Card, proof: Proof | None) -> dict[str, Json]:
 def checked(found: Card, proof: Proof | None) -> str:
     """What is known of its proof: the whole verification's words, else those of the fast look."""
     if proof is not None:
-        return headline(proof)
+        return proof.headline
     return "-" if found.verdict is None else f"{found.verdict} (fast look)"
 
 
@@ -82,7 +81,7 @@ def usd(cost: Decimal | None) -> str:
 
 
 def _cells(found: Card, proof: Proof | None) -> tuple[str, ...]:
-    status = f"{found.status} ({found.progress})" if found.standing is not None else found.status
+    status = f"{found.status}, {found.done}" if found.standing is not None else found.status
     digest = "-" if found.digest is None else found.digest[:12]
     cost = "-" if found.question is None else usd(found.cost_usd)
     said = (found.run_id, status, found.window or "-", found.model or "-", rate(found.total_return))
@@ -101,9 +100,9 @@ def _rows(found: Card, proof: Proof | None) -> Iterator[tuple[str, str]]:
     yield "model", found.model
     yield from _agents(found)
     if found.standing is not None:
-        yield "so far", f"{found.progress}; {found.standing.failed} failed, {found.standing.calls} calls"
+        yield "so far", f"{found.progress}; {found.standing.failed:,} failed, {found.standing.calls:,} calls"
         yield "return so far", rate(found.total_return)
-        yield "cost so far", usd(found.cost_usd)
+        yield "cost so far", f"{usd(found.cost_usd)} USD"
     if found.numbers is not None:
         yield from _numbers(found, found.numbers)
     if proof is not None and proof.derivation is not None:
@@ -124,21 +123,21 @@ def _agents(found: Card) -> Iterator[tuple[str, str]]:
 
 
 def _numbers(found: Card, numbers: Numbers) -> Iterator[tuple[str, str]]:
-    yield "decisions", f"{numbers.decisions}, {numbers.failed} failed"
-    yield "replies", f"{numbers.replies_traced} of {numbers.replies} replies trace to a recorded provider response"
-    yield "fills, trades", f"{numbers.fills}, {numbers.trades}"
+    yield "decisions", f"{numbers.decisions:,}, {numbers.failed:,} failed"
+    yield "replies", f"{numbers.replies_traced:,} of {numbers.replies:,} replies trace to a recorded provider response"
+    yield "fills, trades", f"{numbers.fills:,}, {numbers.trades:,}"
     if numbers.final_equity is not None:
         yield "equity", f"{numbers.final_equity:,.2f}  (costs paid {numbers.costs_paid:,.2f})"
     drawn = f"  ({interval(found.interval)} by resampling bars, 95 %)" if found.interval is not None else ""
     yield "return", f"{rate(numbers.total_return)}{drawn}"
     yield "buy and hold", rate(numbers.buy_and_hold_return)
     tokens = f"{numbers.input_tokens:,} tokens in, {numbers.output_tokens:,} out"
-    yield "calls", f"{numbers.calls}, {numbers.retries} retries, {tokens}"
+    yield "calls", f"{numbers.calls:,}, {numbers.retries:,} retries, {tokens}"
     yield "cost, time", f"{usd(numbers.cost_usd)} USD, {numbers.wall_s:.1f} s"
 
 
 def _server(server: Server) -> str:
-    return f"{server} ({server.answers} answers)"
+    return f"{server} ({server.answers:,} answers)"
 
 
 def _number(amount: Decimal | None) -> float | None:

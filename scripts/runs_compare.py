@@ -43,6 +43,10 @@ def shown(found: Comparison, most: int) -> Iterator[str]:
         yield escape_line(f"asked otherwise  {name}: {before} | {now}")
     if found.restated:
         yield f"warning: {found.restated} common bars do not have the same prices: the data were corrected in between"
+    if found.unpaired:
+        yield f"warning: of the bars between the first and the last common one {found.unpaired} are in one run alone"
+    if {found.first.bars, found.second.bars} != {found.bars}:
+        yield f"only the return is over the {found.bars} common bars; decisions, calls, cost and time are whole runs'"
     yield f"difference       {_gain(found)}"
     same = found.paired - len(found.differing)
     resized = f", {found.resized} of them of another size" if found.resized else ""
@@ -65,6 +69,7 @@ def for_programs(found: Comparison) -> dict[str, Json]:
         "resized": found.resized,
         "asked_otherwise": [{"name": name, "first": before, "second": now} for name, before, now in found.asked],
         "restated_bars": found.restated,
+        "unpaired_bars": found.unpaired,
         "differing": [_differing(each) for each in found.differing],
     }
 
@@ -85,8 +90,8 @@ _ROWS: tuple[tuple[str, Callable[[Side], str]], ...] = (
     ("model", lambda side: side.model),
     ("bars", lambda side: str(side.bars)),
     ("return there", lambda side: rate(side.total_return)),
-    ("decisions", lambda side: f"{side.decisions}, {side.failed} failed"),
-    ("calls, tokens", lambda side: f"{side.calls}, {side.tokens:,}"),
+    ("decisions", lambda side: f"{side.decisions:,}, {side.failed:,} failed"),
+    ("calls, tokens", lambda side: f"{side.calls:,}, {side.tokens:,}"),
     ("cost USD", lambda side: usd(side.cost_usd)),
     ("time", lambda side: "-" if side.wall_s is None else f"{side.wall_s:.1f} s"),
     ("result digest", lambda side: (side.digest or "-")[:12]),
@@ -94,13 +99,15 @@ _ROWS: tuple[tuple[str, Callable[[Side], str]], ...] = (
 
 
 def _gain(found: Comparison) -> str:
-    over = f"over {found.bars} common bars"
+    over = f"over {found.bars:,} common bars"
     if found.first.digest is not None and found.first.digest == found.second.digest:
         return f"none: the same result {over}"
     if found.gain is None:
         apart = found.second.total_return - found.first.total_return
         return f"the second made {_points(apart)} percentage points more {over}; an interval needs {FEWEST} bars"
     gain = found.gain
+    if gain.value == gain.low == gain.high == 0:
+        return f"none: the same return at each of {found.bars:,} common bars"
     drawn = f"{gain.level:.0%} interval {_points(gain.low)} to {_points(gain.high)}, the same bars drawn for both"
     luck = "; it can be luck" if gain.low <= 0 <= gain.high else ""
     return f"the second made {_points(gain.value)} percentage points more {over} ({drawn}){luck}"

@@ -5,19 +5,22 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from rich.console import Console
 
 from backtesting.audit.background import behind
-from backtesting.audit.cards import Card, card, folders
+from backtesting.audit.cards import UNREADABLE, Card, card, newest_first
+from backtesting.audit.standing import COMPLETE
 from backtesting.audit.verdict import Proof, prove
 from backtesting.core.display import counting
 from backtesting.core.environment import changed_files
 from data.door import run_folder
+from data.journal.examine import Verdict
 from data.journal.following import is_held
-from data.model.errors import DataError, UsageError
+from data.model.errors import AgentraderError, DataError, RunIncomplete, UsageError
 from scripts import runs_decision
 from scripts.runs_cards import for_programs, shown, table
 from scripts.runs_compare import compare_runs
@@ -29,11 +32,7 @@ def list_runs(options: argparse.Namespace) -> int:
     """The exit code is 1 if a check failed."""
     if options.last is not None and options.last < 1:
         raise UsageError("--last must be 1 or more")
-    found = list(folders(options.runs))
-    cards = sorted(
-        _cards(found), key=lambda each: (each.begun_at is not None, each.begun_at, each.run_id), reverse=True
-    )
-    cards = cards[: options.last]
+    cards = list(_cards(newest_first(options.runs)[: options.last]))
     proofs = {each.folder: _proof(each) for each in cards} if options.verify else {}
     if options.json:
         say({"runs": [for_programs(each, proofs.get(each.folder)) for each in cards]})
@@ -43,7 +42,7 @@ def list_runs(options: argparse.Namespace) -> int:
 
 
 def show_run(options: argparse.Namespace) -> int:
-    """The exit code is 1 if a check failed."""
+    """The exit code is that of scripts.verify, also where only a fast look was taken."""
     folder = run_folder(options.run, options.runs)
     if options.bar is not None:
         return _show_decision(folder, options)
@@ -55,7 +54,15 @@ def show_run(options: argparse.Namespace) -> int:
         say(for_programs(found, proof))
     else:
         print("\n".join(shown(found, proof)))
-    return int(proof is not None and proof.exit_code == 1)
+    return _exit_code(found) if proof is None else proof.exit_code
+
+
+def _exit_code(found: Card) -> int:
+    if found.verdict == Verdict.TAMPERED.value:
+        return AgentraderError.exit_code
+    if found.status == UNREADABLE and found.verdict is None:
+        return UsageError.exit_code
+    return 0 if found.status == COMPLETE else RunIncomplete.exit_code
 
 
 def _show_decision(folder: Path, options: argparse.Namespace) -> int:
@@ -68,16 +75,18 @@ def _show_decision(folder: Path, options: argparse.Namespace) -> int:
     return 0
 
 
-def _when(text: str) -> datetime | int:
+def _when(text: str) -> datetime | date | int:
     if text.isascii() and text.isdigit() and len(text) < 8:
         return int(text)
+    with suppress(ValueError):
+        return date.fromisoformat(text)
     try:
         at = datetime.fromisoformat(text.removesuffix(" UTC"))
-    except ValueError:
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise UsageError(
             f"--bar {text!r} is no instant; write it as 2025-04-03 or 2025-04-03T12:00, or give the decision's number"
         ) from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 def _cards(found: list[Path]) -> Iterable[Card]:

@@ -12,14 +12,9 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from data.door import ROOT, enter, flags, run_folder
-from data.model.errors import UsageError
-from data.model.escape import escape_line
-
-if TYPE_CHECKING:
-    from backtesting.audit.sharing import Handout
+from data.command_line import Parser, flags
+from data.door import ROOT, enter, run_folder
 
 EXIT = "exit codes: 0 good; 1 the run does not hold, nothing was shared; 2 wrong use; 3 the run is incomplete"
 
@@ -31,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m scripts.share",
         description=__doc__,
         epilog=f"example: python -m scripts.share 20250401-093000-btcusdt-1h-5f0c2a\n\n{EXIT}",
@@ -46,50 +41,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _share(options: argparse.Namespace) -> int:
     folder = run_folder(options.run)
-    target = options.output or ROOT / "data" / "shared" / folder.resolve().name
-    if target.resolve().is_relative_to(folder.resolve()):
-        raise UsageError(f"{target} lies in the run's own folder, which stays as it is; give another --output")
 
     # Heavy imports wait until the flags are known to be good: --help and a typo answer at once.
-    from backtesting.audit.sharing import share  # noqa: PLC0415
-    from backtesting.core.environment import changed_files  # noqa: PLC0415
+    from backtesting.core.handing_on import hand_on  # noqa: PLC0415
 
-    try:
-        made = share(folder, target, changed_files)
-    except OSError as error:
-        raise UsageError(f"{error.filename or target}: {error.strerror or error}") from None
-    print(json.dumps(_for_programs(made)) if options.json else "\n".join(_for_people(made)))
+    made = hand_on(folder, ROOT, options.output)
+    print(json.dumps(made.for_programs()) if options.json else "\n".join(made.for_people()))
     return 0
-
-
-def _for_people(made: Handout) -> list[str]:
-    bundle = made.bundle
-    lines = [
-        ("certificate", str(made.certificate)),
-        ("run", f"{made.certificate.parent / bundle.name}  ({bundle.size:,} bytes, {len(bundle.files)} files)"),
-        ("sha256", bundle.sha256),
-        ("head", made.head),
-        ("verdict", made.verdict),
-    ]
-    told = [f"{name:12} {escape_line(value)}" for name, value in lines]
-    return [*told, "Send both files, and the head by another way: a page alone proves nothing about its sender."]
-
-
-def _for_programs(made: Handout) -> dict[str, object]:
-    bundle = made.bundle
-    return {
-        "run_id": made.run_id,
-        "verdict": made.verdict,
-        "head": made.head,
-        "certificate": str(made.certificate),
-        "certificate_sha256": made.certificate_sha256,
-        "bundle": str(made.certificate.parent / bundle.name),
-        "bundle_bytes": bundle.size,
-        "bundle_sha256": bundle.sha256,
-        "tar_bytes": bundle.tar_size,
-        "tar_sha256": bundle.tar_sha256,
-        "files": list(bundle.files),
-    }
 
 
 if __name__ == "__main__":

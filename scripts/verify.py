@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.door import ROOT, enter, flags, run_folder, settings
+from data.command_line import Parser, flags
+from data.door import ROOT, enter, run_folder, settings
 from data.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m scripts.verify",
         description=__doc__,
         epilog=EXIT,

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from backtesting.audit.derivation import Derivation
-from backtesting.audit.servers import Server
 from backtesting.audit.verdict import NOT_DERIVED, Proof
 from data.journal.changes import Fault
 from data.journal.examine import Examination
@@ -20,18 +19,12 @@ SHOWN = 10
 
 def for_people(proof: Proof, compared: Sequence[Compared], own: frozenset[str]) -> Iterator[str]:
     """Lines. `own` are the fingerprints of this machine's own keys."""
-    yield escape_line(headline(proof))
+    yield escape_line(proof.headline)
     yield ""
     for name, value in (*_bad(proof), *_rows(proof, own), *_compared(compared)):
         yield f"{name:15} {escape_line(value)}"
     for warning in _warnings(proof):
         yield f"warning: {escape_line(warning)}"
-
-
-def headline(proof: Proof) -> str:
-    """Verdict, result, and whether somebody answered who is no known provider."""
-    strangers = [] if proof.derivation is None else [each for each in proof.derivation.servers if _is_stranger(each)]
-    return " · ".join([proof.verdict, proof.result, *(["UNVERIFIED SERVER"] if strangers else [])])
 
 
 def for_programs(proof: Proof, compared: Sequence[Compared], exit_code: int) -> dict[str, Any]:
@@ -201,10 +194,6 @@ def _fast(found: Examination) -> str:
 def _trial(entry: dict[str, Any]) -> str:
     number, same, unfinished = (entry.get(name) for name in ("number", "of_question", "unfinished"))
     return f"run {number} of its project, {same} with this question, {unfinished} unfinished before it"
-
-
-def _is_stranger(server: Server) -> bool:
-    return server.provider is None and not server.is_built_in
 
 
 def _signer(found: Examination) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 from backtesting.audit.story import Entry, EquityPoint, Session, Story
@@ -47,18 +47,30 @@ class Background:
     cancellations: tuple[Entry[Cancellation], ...]
 
 
-def behind(folder: Path, when: datetime | int) -> tuple[Background, ...]:
+def behind(folder: Path, when: datetime | date | int) -> tuple[Background, ...]:
     """What is behind the decisions at the bar that opened then, one a symbol, or behind the decision of that number.
 
+    A day alone is its daily bar, whenever on that day (UTC) it opened; of shorter bars it is the one at midnight.
     Raises UsageError where nothing was decided, naming the nearest decisions, and DataError.
     """
     story = read_story(read_live(folder))
-    sessions = [each for each in story.sessions if when in (each.number, each.bar_open_time)]
+    sessions = [each for each in story.sessions if _is_at(each, when, is_daily=story.question.interval.is_daily)]
     if not sessions:
         raise UsageError(_nothing(story, when))
     about = {(iso(each.bar_open_time), each.symbol) for each in sessions}
     records = [each for each in read_live(folder) if _place(each) in about]
     return tuple(_behind(story, session, records) for session in sessions)
+
+
+def _is_at(session: Session, when: datetime | date | int, *, is_daily: bool) -> bool:
+    opened = session.bar_open_time
+    if isinstance(when, int):
+        return session.number == when
+    return opened.date() == when if is_daily and not isinstance(when, datetime) else opened == _instant(when)
+
+
+def _instant(when: date) -> datetime:
+    return when if isinstance(when, datetime) else datetime.combine(when, time(), UTC)
 
 
 def _behind(story: Story, session: Session, records: Sequence[Record]) -> Background:
@@ -106,13 +118,14 @@ def _asked(record: Record) -> Asked:
     return Asked(record.seq, agent, turn, attempt if isinstance(attempt, int) else 0, messages)
 
 
-def _nothing(story: Story, when: datetime | int) -> str:
+def _nothing(story: Story, when: datetime | date | int) -> str:
     if isinstance(when, int):
         return f"there is no decision {when}: the run has {len(story.sessions)}, counted from 1"
+    asked = _instant(when)
     times = sorted({each.bar_open_time for each in story.sessions})
-    before, after = _nearest((at for at in times if at < when), last=True), _nearest(at for at in times if at > when)
+    before, after = _nearest((at for at in times if at < asked), last=True), _nearest(at for at in times if at > asked)
     near = " and ".join(show(at) for at in (before, after) if at is not None) or "none"
-    return f"nothing was decided at the bar of {show(when)}; the nearest decisions: {near}"
+    return f"nothing was decided at the bar of {show(asked)}; the nearest decisions: {near}"
 
 
 def _nearest(times: Iterable[datetime], *, last: bool = False) -> datetime | None:

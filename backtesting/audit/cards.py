@@ -100,7 +100,12 @@ class Card:
         if self.standing is None:
             return ""
         at = "" if self.standing.last is None else f", at {show(self.standing.last.opened)}"
-        return f"{self.standing.decisions} of {self.standing.of_decisions} decisions{at}"
+        return f"{self.done} decisions{at}"
+
+    @property
+    def done(self) -> str:
+        """`48 of 240`."""
+        return "" if self.standing is None else f"{self.standing.decisions:,} of {self.standing.of_decisions:,}"
 
 
 def folders(runs: Path) -> Iterator[Path]:
@@ -112,10 +117,15 @@ def folders(runs: Path) -> Iterator[Path]:
             yield folder
 
 
+def newest_first(runs: Path) -> list[Path]:
+    """The same by when they were begun; what does not say when comes last."""
+    begun = [(_begun_at(folder), folder) for folder in folders(runs)]
+    return [folder for _, folder in sorted(begun, key=lambda each: (each[0] is not None, *each), reverse=True)]
+
+
 def newest(runs: Path) -> Path | None:
     """The folder whose run began last; None if there is none."""
-    begun = [(at, folder) for folder in folders(runs) if (at := _begun_at(folder)) is not None]
-    return max(begun)[1] if begun else None
+    return next((folder for folder in newest_first(runs) if _begun_at(folder) is not None), None)
 
 
 def card(folder: Path) -> Card:

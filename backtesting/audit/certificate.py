@@ -19,7 +19,7 @@ from backtesting.audit.figures import Figure
 from backtesting.audit.packing import Bundle
 from backtesting.audit.page_data import embed
 from backtesting.audit.report import settings
-from backtesting.audit.sheet import asset, enclosed, environment, policy
+from backtesting.audit.sheet import asset, enclosed, sheet
 from backtesting.audit.story import Story
 from backtesting.audit.verdict import Proof
 from data.model.canonical import Json, canonical_bytes
@@ -54,19 +54,13 @@ class Said(NamedTuple):
 
 def certificate_html(shared: Shared) -> str:
     """The page. Equal runs, proofs and bundles give equal bytes."""
-    library, style = asset(LIBRARY), asset("report.css") + asset("certificate.css")
-    script = enclosed(*SCRIPTS)
-    return (
-        environment()
-        .get_template("certificate.html.j2")
-        .render(
-            policy=policy((library, script), style),
-            library=Markup(library),  # noqa: S704 - our own files, not a run's text
-            script=Markup(script),  # noqa: S704
-            style=Markup(style),  # noqa: S704
-            claims=Markup(embed(_claims(shared))),  # noqa: S704 - embed escapes what HTML would read
-            **_context(shared),
-        )
+    return sheet(
+        "certificate.html.j2",
+        asset(LIBRARY),
+        enclosed(*SCRIPTS),
+        asset("report.css") + asset("certificate.css"),
+        claims=Markup(embed(_claims(shared))),  # noqa: S704 - embed escapes what HTML would read
+        **_context(shared),
     )
 
 
@@ -91,6 +85,7 @@ def _context(shared: Shared) -> dict[str, object]:
         "bundle": bundle,
         "size": f"{bundle.size:,}",
         "head": found.head,
+        "covered": f"{found.signed:,} of {found.records:,} records are under a checkpoint",
         "fingerprints": [key.fingerprint for key in found.signers],
     }
 
@@ -98,9 +93,6 @@ def _context(shared: Shared) -> dict[str, object]:
 def _standing(shared: Shared) -> Iterator[Figure]:
     """Who stands behind the run, and what is known of it beside its own words."""
     story, found = shared.story, shared.proof.examination
-    yield Figure("Head", found.head or "none", f"{found.signed:,} of {found.records:,} records are under a checkpoint")
-    for key in found.signers:
-        yield Figure("Signed by", f"{key.name} {key.fingerprint}", "compare the fingerprint with one that you know")
     for host in found.hosts:
         yield Figure("On the machine", host, "certified by the signer")
     for stamp in found.stamps:
@@ -111,8 +103,7 @@ def _standing(shared: Shared) -> Iterator[Figure]:
         yield Figure("Trial", "unknown", "the log holds no entry of its project's log")
     if shared.proof.derivation is not None:
         yield Figure("Replies", shared.proof.derivation.headline)
-    verdict = f"{shared.proof.verdict.value} · {shared.proof.result}"
-    yield Figure("Checked when packed", verdict, "by the sender's own program")
+    yield Figure("Checked when packed", shared.proof.headline, "by the sender's own program")
 
 
 def _said(story: Story) -> Iterator[Said]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from backtesting.accounting.returns import Series
 from backtesting.accounting.significance import Range, difference
+from backtesting.audit.figures import models_cost
 from backtesting.audit.page_data import outcome
 from backtesting.audit.story import Reply, Session, Story
 from backtesting.audit.story_reader import read_story
@@ -65,7 +66,7 @@ class Comparison:
 
     Of the `paired` decisions about the same bars those that came out otherwise are `differing`; `resized` are those of
     the same action and another quantity. `asked` names what the questions do not have in common, `restated` counts the
-    common bars whose prices differ.
+    common bars whose prices differ, `unpaired` those between the first and the last of them that one run alone has.
     """
 
     first: Side
@@ -77,6 +78,7 @@ class Comparison:
     differing: tuple[Differing, ...]
     asked: tuple[tuple[str, str, str], ...]
     restated: int
+    unpaired: int
 
 
 def compare(first: Path, others: list[Path]) -> tuple[Comparison, ...]:
@@ -90,6 +92,9 @@ def _compare(one: Story, other: Story) -> Comparison:
     gains = _returns(one), _returns(other)
     common = sorted(gains[0].keys() & gains[1].keys())
     if not common:
+        for story, made in zip((one, other), gains, strict=True):
+            if not made:
+                raise UsageError(f"{story.run_id} has no bar on record: there is nothing to compare yet")
         raise UsageError(f"{one.run_id} and {other.run_id} have no bar in common: their windows do not overlap")
     decided = _decided(one)
     paired = [(decided[place], session) for place, session in _decided(other).items() if place in decided]
@@ -105,6 +110,7 @@ def _compare(one: Story, other: Story) -> Comparison:
         differing=tuple(Differing(a.symbol, a.bar_open_time, a, b) for a, b in differing),
         asked=tuple(_asked_otherwise(one, other)),
         restated=_restated(one, other),
+        unpaired=sum(common[0] < at < common[-1] for at in gains[0].keys() ^ gains[1].keys()),
     )
 
 
@@ -137,9 +143,8 @@ def _quantities(session: Session) -> list[Decimal]:
 def _side(story: Story, returns: Series) -> Side:
     end = story.end.body if story.end else {}
     summary = end.get("summary")
+    wall = summary.get("wall_s") if isinstance(summary, Mapping) else None
     decided = [each.decision.value for each in story.sessions if each.decision is not None]
-    paid = [call for call in story.calls if call.model is not None or call.cost_usd is not None]
-    known = [Decimal(call.cost_usd) for call in paid if call.cost_usd is not None]
     return Side(
         run_id=story.run_id,
         model=str(story.begin.body.get("model_note")).removeprefix("model: "),
@@ -150,8 +155,8 @@ def _side(story: Story, returns: Series) -> Side:
         failed=sum(each.failure is not None for each in decided),
         calls=len(story.calls),
         tokens=sum(call.input_tokens + call.output_tokens for call in story.calls),
-        cost_usd=sum(known, Decimal(0)) if len(known) == len(paid) else None,
-        wall_s=float(str(summary["wall_s"])) if isinstance(summary, Mapping) else None,
+        cost_usd=models_cost(story),
+        wall_s=float(wall) if isinstance(wall, int | float) else None,
         digest=None if end.get("result_digest") is None else str(end["result_digest"]),
     )
 

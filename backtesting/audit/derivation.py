@@ -57,11 +57,6 @@ class Derivation:
     differences: tuple[Difference, ...]
 
     @property
-    def holds(self) -> bool:
-        """Whether everything follows."""
-        return not self.differences
-
-    @property
     def headline(self) -> str:
         """`960 of 960 replies trace to a recorded provider response`."""
         told = f"{self.traced} of {self.replies} replies trace to a recorded provider response"

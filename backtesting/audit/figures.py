@@ -12,13 +12,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
+from backtesting.audit.amounts import GAP, MINUS, NONE, money, percent
 from backtesting.audit.story import Reply, Story, Trial
 from data.model.canonical import Json, decimal_text
 from data.model.decisions import Abstention, Role
-
-MINUS = "\N{MINUS SIGN}"
-GAP = "\N{NO-BREAK SPACE}"
-NONE = "\N{EN DASH}"
 
 
 class Figure(NamedTuple):
@@ -162,13 +159,19 @@ def comparison(story: Story) -> list[tuple[str, str, str, str]]:
     ]
 
 
+def models_cost(story: Story) -> Decimal | None:
+    """USD of the calls that were answered; None where a price is not known."""
+    known = [call.cost_usd for call in story.calls if call.model is not None or call.cost_usd is not None]
+    return None if None in known else sum((Decimal(each) for each in known if each is not None), Decimal(0))
+
+
 def costs(story: Story) -> list[Figure]:
     """What trading and thinking cost."""
     total, bps = sums(story), story.question.costs
     calls = story.calls
     tokens_in, tokens_out = sum(call.input_tokens for call in calls), sum(call.output_tokens for call in calls)
-    spent = [Decimal(call.cost_usd) for call in calls if call.cost_usd is not None]
-    model = f"{sum(spent, Decimal(0)):.4f} USD" if len(spent) == len(calls) else "unknown"
+    spent = models_cost(story)
+    model = "unknown" if spent is None else f"{spent:.4f} USD"
     return [
         Figure("Commission", money(total.commission), f"{decimal_text(bps.commission_bps)} bps of the traded value"),
         Figure("Slippage", money(total.slippage), f"{decimal_text(bps.slippage_bps)} bps, inside the fills' prices"),
@@ -248,30 +251,6 @@ def _metric(name: str, value: Json) -> Figure:
     if kind == "ratio" or isinstance(value, float):
         return Figure(label, f"{float(str(value)):.2f}".replace("-", MINUS))
     return Figure(label, str(value))
-
-
-def percent(rate: float, *, sign: bool = True, digits: int = 2) -> str:
-    """`+4.21 %` of a fraction; what rounds to zero has no sign."""
-    shown = f"{abs(rate) * 100:,.{digits}f}"
-    if not sign or not float(shown.replace(",", "")):
-        return f"{shown}{GAP}%"
-    return f"{MINUS if rate < 0 else '+'}{shown}{GAP}%"
-
-
-def money(amount: Decimal) -> str:
-    """Two decimals with thousands separated."""
-    return f"{amount:,.2f}".replace("-", MINUS)
-
-
-def price(amount: Decimal, digits: int) -> str:
-    """With as many decimals as the instrument's ticks have."""
-    return f"{amount:,.{digits}f}".replace("-", MINUS)
-
-
-def plain(amount: Decimal) -> str:
-    """Every decimal there is, thousands separated: prices and quantities."""
-    whole, point, rest = decimal_text(amount).partition(".")
-    return f"{MINUS if amount < 0 else ''}{abs(int(whole)):,}{point}{rest}"
 
 
 def _made(rate: float) -> str:

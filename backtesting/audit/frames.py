@@ -19,8 +19,8 @@ from backtesting.audit.tables import Cell, clamp_text, csv_text, order_text
 from data.journal.reading import read_live
 from data.model.canonical import to_json
 from data.model.decisions import Abstention, Opinion
+from data.model.errors import DataError
 
-FORMATS = ("csv", "parquet", "json")
 _MONEY = frozenset((
     "price", "reference_price", "entry_price", "exit_price", "stop_price", "target_price", "quantity", "mark",
     "commission", "slippage", "profit", "costs", "cash", "equity", "benchmark", "cost_usd",
@@ -48,7 +48,7 @@ def read_frames(folder: Path) -> tuple[Frame, ...]:
 
 
 def write_frames(frames: Sequence[Frame], folder: Path, kind: str) -> tuple[Path, ...]:
-    """Writes them into a folder, one file each, none of them half. Raises OSError."""
+    """Writes them into a folder, one file each, none of them half. Raises OSError, DataError for what does not fit."""
     folder.mkdir(parents=True, exist_ok=True)
     return tuple(_write(frame, folder / f"{frame.name}.{kind}", _WRITERS[kind]) for frame in frames)
 
@@ -83,9 +83,15 @@ def _write_parquet(frame: Frame, path: Path) -> None:
         plain = ((_RATES, pa.float64()), (_WHOLE, pa.int64()), (_FLAGS, pa.bool_()))
         return next((found for names, found in plain if name in names), pa.string())
 
-    columns = {
-        name: pa.array([row[place] for row in frame.rows], kind(name)) for place, name in enumerate(frame.columns)
-    }
+    columns = {}
+    for place, name in enumerate(frame.columns):
+        try:
+            columns[name] = pa.array([row[place] for row in frame.rows], kind(name))
+        except pa.ArrowInvalid:
+            raise DataError(
+                f"a {name} in {frame.name} has more digits than Parquet's decimals take (18 behind the point); take "
+                "another --format"
+            ) from None
     pq.write_table(pa.table(columns), path, compression="zstd")
 
 

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 
-from backtesting.audit.figures import drawdowns, money, percent, plain
+from backtesting.audit.amounts import money, percent, plain
+from backtesting.audit.figures import drawdowns
 from backtesting.audit.story import Entry, Reply, Session, Story, Trouble
 from backtesting.audit.tables import clamp_text
 from data.model.canonical import Json, decimal_text

@@ -30,7 +30,7 @@ class Rendered:
 
 
 def render(run_dir: Path) -> Rendered:
-    """Every rendering, in memory. Raises DataError if the folder holds no readable log."""
+    """Every rendering, in memory. Raises DataError if the folder holds no readable log, or a number without end."""
     talk: list[str] = []
     last: list[Record] = []
 
@@ -42,16 +42,22 @@ def render(run_dir: Path) -> Rendered:
             yield record
 
     story = read_story(heard())
-    files = {
+    try:
+        files = {**_files(story), "agent_comms.log": "".join(f"{line}\n" for line in talk)}
+    except (ValueError, ArithmeticError) as error:
+        raise DataError(f"{run_dir} does not read: {error}") from error
+    return Rendered({name: text.encode() for name, text in files.items()}, last[0] if last else None)
+
+
+def _files(story: Story) -> dict[str, str]:
+    return {
         "decisions.csv": decisions_csv(story),
         "trades.csv": trades_csv(story),
         "equity.csv": equity_csv(story),
         "metrics.json": _json(_metrics(story)),
         "spec.json": _json(_spec(story)),
-        "agent_comms.log": "".join(f"{line}\n" for line in talk),
         "report.html": report_html(story),
     }
-    return Rendered({name: text.encode() for name, text in files.items()}, last[0] if last else None)
 
 
 def write_renderings(run_dir: Path, target: Path | None = None) -> dict[str, str]:

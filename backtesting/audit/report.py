@@ -12,10 +12,10 @@ from decimal import Decimal
 
 from markupsafe import Markup
 
-from backtesting.audit import figures
+from backtesting.audit import amounts, figures
 from backtesting.audit.figures import Figure
 from backtesting.audit.page_data import embed, price_digits, run_data, transcripts
-from backtesting.audit.sheet import asset, enclosed, environment, policy
+from backtesting.audit.sheet import asset, enclosed, sheet
 from backtesting.audit.story import Story
 from data.model.canonical import Json, decimal_text, digest
 from data.model.instants import show
@@ -29,20 +29,14 @@ DRAWN_POINTS = 600
 
 def report_html(story: Story) -> str:
     """The page. Equal stories give equal bytes."""
-    library, style = asset(LIBRARY), asset("report.css")
-    script = enclosed(*SCRIPTS)
-    return (
-        environment()
-        .get_template("report.html.j2")
-        .render(
-            policy=policy((library, script), style),
-            library=Markup(library),  # noqa: S704 - our own files, not a run's text
-            script=Markup(script),  # noqa: S704
-            style=Markup(style),  # noqa: S704
-            run=Markup(embed(run_data(story))),  # noqa: S704 - embed escapes what HTML would read
-            chunks=[Markup(embed(chunk)) for chunk in transcripts(story)],  # noqa: S704
-            **_context(story),
-        )
+    return sheet(
+        "report.html.j2",
+        asset(LIBRARY),
+        enclosed(*SCRIPTS),
+        asset("report.css"),
+        run=Markup(embed(run_data(story))),  # noqa: S704 - embed escapes what HTML would read
+        chunks=[Markup(embed(chunk)) for chunk in transcripts(story)],  # noqa: S704
+        **_context(story),
     )
 
 
@@ -94,14 +88,14 @@ def _trade(trade: Trade, digits: int) -> dict[str, object]:
     return {
         "symbol": trade.symbol,
         "side": "long" if trade.quantity > 0 else "short",
-        "quantity": figures.plain(abs(trade.quantity)),
+        "quantity": amounts.plain(abs(trade.quantity)),
         "entry_at": show(trade.entry_at).removesuffix(" UTC"),
         "exit_at": show(trade.exit_at).removesuffix(" UTC"),
-        "entry_price": figures.price(trade.entry_price, digits),
-        "exit_price": figures.price(trade.exit_price, digits),
-        "profit": figures.money(trade.profit),
-        "rate": figures.percent(float(trade.rate)),
-        "costs": figures.money(trade.costs),
+        "entry_price": amounts.price(trade.entry_price, digits),
+        "exit_price": amounts.price(trade.exit_price, digits),
+        "profit": amounts.money(trade.profit),
+        "rate": amounts.percent(float(trade.rate)),
+        "costs": amounts.money(trade.costs),
         "reason": trade.reason.value,
         "tone": "good" if trade.profit > 0 else "bad",
     }
@@ -120,16 +114,16 @@ def settings(story: Story) -> Iterator[Figure]:
     yield Figure("Symbols", ", ".join(asked.symbols))
     yield Figure("Interval", asked.interval.value)
     yield Figure("Window", f"{asked.start_on} to {asked.end_on}, both included")
-    yield Figure("Initial cash", f"{figures.money(asked.initial_cash)} {figures.currency(story)}")
+    yield Figure("Initial cash", f"{amounts.money(asked.initial_cash)} {figures.currency(story)}")
     yield Figure("Protocol", asked.protocol.replace("_", " "))
     yield Figure("Decides every", f"{asked.decide_every} bar" + ("s" if asked.decide_every > 1 else ""))
     yield Figure("Bars shown to agents", f"up to {asked.lookback}")
     temperature = "the model's own" if asked.temperature is None else f"{asked.temperature:g}"
     yield Figure("Temperature, seed", f"{temperature}, {'none' if asked.seed is None else asked.seed}")
-    yield Figure("Position size", figures.percent(float(limits.position_size), sign=False, digits=0))
-    yield Figure("Exposure limit", figures.percent(float(limits.max_exposure), sign=False, digits=0))
+    yield Figure("Position size", amounts.percent(float(limits.position_size), sign=False, digits=0))
+    yield Figure("Exposure limit", amounts.percent(float(limits.max_exposure), sign=False, digits=0))
     yield Figure("Short selling", "allowed" if limits.allow_short else "not allowed")
-    yield Figure("Volume cap", f"{figures.percent(float(limits.volume_cap), sign=False, digits=0)} of a bar's volume")
+    yield Figure("Volume cap", f"{amounts.percent(float(limits.volume_cap), sign=False, digits=0)} of a bar's volume")
     yield Figure("Stop distance", f"{_fraction(limits.min_stop)} to {_fraction(limits.max_stop)} of the entry price")
     yield Figure("Commission", f"{decimal_text(costs.commission_bps)} bps, {costs.commission_model}")
     yield Figure("Slippage", f"{decimal_text(costs.slippage_bps)} bps, {costs.slippage_model}")
@@ -179,4 +173,4 @@ def _drawing(story: Story) -> dict[str, str]:
 
 
 def _fraction(value: Decimal) -> str:
-    return figures.percent(float(value), sign=False, digits=1)
+    return amounts.percent(float(value), sign=False, digits=1)

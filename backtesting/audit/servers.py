@@ -33,6 +33,11 @@ class Server:
         """The rules, which answer inside the process that asks."""
         return self.host == BUILT_IN_HOST
 
+    @property
+    def is_stranger(self) -> bool:
+        """Neither the rules nor a known provider."""
+        return self.provider is None and not self.is_built_in
+
     def __str__(self) -> str:
         if self.is_built_in:
             return "built-in rules, not a language model"

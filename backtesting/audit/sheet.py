@@ -7,23 +7,39 @@ import hashlib
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from data.model.escape import escape_line
 
 ASSETS = Path(__file__).parent / "assets"
 
 
-def environment() -> Environment:
+def environment(assets: Path = ASSETS) -> Environment:
     """Templates in which every text is escaped, for HTML and for the eye."""
     return Environment(
-        loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined, finalize=_shown,
+        loader=FileSystemLoader(assets), autoescape=True, undefined=StrictUndefined, finalize=_shown,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
 
 
+def sheet(template: str, library: str, script: str, style: str, **told: object) -> str:
+    """A page of one library, one script and one style, all of them in it."""
+    return (
+        environment()
+        .get_template(template)
+        .render(
+            policy=policy((library, script), style),
+            library=Markup(library),  # noqa: S704 - our own files, not a run's text
+            script=Markup(script),  # noqa: S704
+            style=Markup(style),  # noqa: S704
+            **told,
+        )
+    )
+
+
 def policy(scripts: tuple[str, ...], style: str) -> str:
-    """A content security policy: these scripts and this style by their digests, and no request at all."""
-    allowed = " ".join(_source(text) for text in scripts)
+    """A content security policy: these scripts, if any, and this style by their digests, and no request at all."""
+    allowed = " ".join(_source(text) for text in scripts) or "'none'"
     return (
         f"default-src 'none'; script-src {allowed}; style-src {_source(style)}; "
         "img-src data:; base-uri 'none'; form-action 'none'"

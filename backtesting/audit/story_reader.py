@@ -32,7 +32,7 @@ def read_story(records: Iterable[Record]) -> Story:
                 reader = _Reader(_begin(record))
             elif reader is not None:
                 reader.take(record)
-        except (KeyError, ValueError, TypeError, ValidationError) as error:
+        except (KeyError, ValueError, TypeError, ArithmeticError, ValidationError) as error:
             raise DataError(f"record {record.seq} ({record.kind}) does not read: {_brief(error)}") from error
     if reader is None:
         raise DataError("the log holds no run.begin record: there is nothing to report")

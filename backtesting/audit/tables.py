@@ -129,4 +129,6 @@ def _cell(value: Cell) -> str:
         return iso(value)
     if isinstance(value, Decimal):
         return decimal_text(value)
+    if isinstance(value, int | float):
+        return str(value)
     return csv_cell(str(value.value if isinstance(value, Enum) else value))

@@ -52,6 +52,13 @@ class Proof:
         return NOT_DERIVED if self.derivation is None else RE_DERIVED
 
     @property
+    def headline(self) -> str:
+        """Verdict, result, and whether somebody answered who is no known provider."""
+        servers = () if self.derivation is None else self.derivation.servers
+        stranger = ["UNVERIFIED SERVER"] if any(each.is_stranger for each in servers) else []
+        return " · ".join([self.verdict, self.result, *stranger])
+
+    @property
     def first_bad(self) -> Fault | None:
         """The first bad record."""
         return self.examination.faults[0] if self.examination.faults else None

@@ -3,59 +3,27 @@
 from __future__ import annotations
 
 import base64
-import json
 import shutil
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from run_folder import RunFolder
 
 from backtesting.audit.packing import pack
 from backtesting.audit.sharing import Handout, share
+from backtesting.core.environment import changed_files
 from data.door import SystemClock
-from data.journal.checkpoints import origin_of, read_checkpoints
 from data.journal.keyring import Keyring, RunKey
-from data.journal.merkle import Tree, leaf_hash
-from data.journal.notes import Checkpoint
-from data.model.canonical import canonical_bytes
 
 RELEASE = next(path for path in sorted((Path(__file__).parents[1] / "releases" / "0.1.0").iterdir()) if path.is_dir())
 
 
 @dataclass
-class Culprit:
+class Culprit(RunFolder):
     """A copy of the shared run's folder, to change; `key` is what its owner signs with, `stranger` somebody else's."""
 
-    folder: Path
     key: RunKey
     stranger: RunKey
-
-    def path(self, name: str) -> Path:
-        return self.folder / name
-
-    @property
-    def lines(self) -> list[bytes]:
-        return self.path("log.jsonl").read_bytes().split(b"\n")[:-1]
-
-    @lines.setter
-    def lines(self, lines: Sequence[bytes]) -> None:
-        self.path("log.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
-
-    @property
-    def notes(self) -> list[str]:
-        return [note for _, note in read_checkpoints(self.folder)[0]]
-
-    @notes.setter
-    def notes(self, notes: Sequence[str]) -> None:
-        self.path("checkpoints").write_text("".join(f"{note}\n" for note in notes), "utf-8", newline="")
-
-    def change(self, place: int, how: Callable[[dict[str, Any]], object]) -> None:
-        """Changes the values of one record, in the spelling of the journal."""
-        lines = self.lines
-        value = json.loads(lines[place])
-        how(value)
-        lines[place] = canonical_bytes(value)
-        self.lines = lines
 
     def bend(self, name: str, at: int = 100) -> None:
         """Flips a bit of one byte."""
@@ -66,14 +34,8 @@ class Culprit:
     def sign(self, held: RunKey) -> None:
         """Signs the log as it is, every ten records."""
         self.path("run.pub").write_text(held.certificates, "utf-8", newline="")
-        lines, tree, notes, start = self.lines, Tree(), [], 0
-        for size in (*range(10, len(lines), 10), len(lines)):
-            leaves = tuple(leaf_hash(line) for line in lines[start:size])
-            for leaf in leaves:
-                tree.add(leaf)
-            notes.append(held.key.sign(Checkpoint(origin_of(RELEASE.name), size, tree.root(), leaves).text()))
-            start = size
-        self.notes = notes
+        size = len(self.lines)
+        self.note(held.key, (*range(10, size, 10), size))
 
     @property
     def blob(self) -> str:
@@ -120,7 +82,7 @@ def send_as(root: Path, owner: Keyring) -> Sent:
     stranger = Keyring(root / "stranger", SystemClock())
     culprit = Culprit(folder, owner.issue(RELEASE.name), stranger.issue(RELEASE.name))
     culprit.sign(culprit.key)
-    return Sent(share(folder, root / "sent", lambda _: ()), culprit)
+    return Sent(share(folder, root / "sent", changed_files), culprit)
 
 
 def respelled(note: str) -> str:

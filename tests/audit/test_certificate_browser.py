@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator
@@ -18,12 +19,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shared_run import RELEASE, Culprit, Sent, rented, respelled, send, send_as
 
+from backtesting.audit.packing import pack
+from backtesting.audit.sharing import share
 from backtesting.audit.verdict import prove
+from backtesting.core.environment import changed_files
 from data.door import SystemClock
 from data.journal.certificates import Subject, certify
 from data.journal.checkpoints import read_checkpoints
+from data.journal.examine import Verdict
 from data.journal.keyring import Keyring, RunKey
 from data.journal.notes import SigningKey
+from data.model.canonical import canonical_bytes, sha256_hex
 
 pytestmark = [
     pytest.mark.browser,
@@ -437,6 +443,14 @@ def test_a_head_of_the_reader_s_own_counts(
 
 def test_a_head_that_is_none_is_not_passed_over(page: chromium.Page, sent: Sent) -> None:
     assert checked(page, sent.page, sent.bundle, head="170") == "cannot"
+    assert page.run("document.getElementById('head').getAttribute('aria-invalid')") == "true"
+
+
+def test_an_earlier_head_of_the_run_covers_only_what_was_before_it(page: chromium.Page, sent: Sent) -> None:
+    earlier = read_checkpoints(sent.culprit.folder)[0][9][0].head
+    assert prove(sent.culprit.folder, head=earlier).first_bad is None
+    assert checked(page, sent.page, sent.bundle, head=earlier) == "verified"
+    assert "The head that you gave is this run's after 100 records: what was written behind them" in told(page)
 
 
 def test_a_browser_without_ed25519_says_so(page: chromium.Page, sent: Sent) -> None:
@@ -446,6 +460,174 @@ def test_a_browser_without_ed25519_says_so(page: chromium.Page, sent: Sent) -> N
     page.until(DONE)
     assert page.run(f"{OUTCOME}.dataset.verdict") == "cannot"
     assert "cannot check Ed25519" in told(page)
+
+
+def test_a_page_that_came_over_plain_http_says_so(page: chromium.Page, sent: Sent) -> None:
+    page.open(sent.page)
+    page.run("Object.defineProperty(crypto, 'subtle', { value: undefined })")
+    page.give("#files", sent.bundle)
+    page.until(DONE)
+    assert page.run(f"{OUTCOME}.dataset.verdict") == "cannot"
+    assert "Save the page and open the file" in told(page)
+
+
+def test_a_reader_who_gave_too_little_is_told_what_it_takes(page: chromium.Page, sent: Sent) -> None:
+    assert checked(page, sent.page, sent.culprit.path("report.html"), sent.culprit.path("run.pub")) == "cannot"
+    assert "You gave no log.jsonl and no checkpoints." in told(page)
+
+
+@pytest.mark.parametrize("other_first", [True, False])
+def test_of_a_file_that_is_given_twice_none_is_passed_over(
+    page: chromium.Page, sent: Sent, tmp_path: Path, *, other_first: bool
+) -> None:
+    other = tmp_path / "log.jsonl"
+    other.write_bytes(b"{}\n")
+    files = [sent.culprit.path(name) for name in ("log.jsonl", "checkpoints", "run.pub")]
+    assert checked(page, sent.page, *([other, *files] if other_first else [*files, other])) == "refuted"
+    assert ["stray file", "log.jsonl"] in [fault[1:3] for fault in page.run(FAULTS)]
+
+
+def test_the_bundle_of_another_run_is_called_that(page: chromium.Page, sent: Sent, tmp_path: Path) -> None:
+    bundle = pack(sent.culprit.folder, "20250101-other", tmp_path)
+    assert checked(page, sent.page, tmp_path / bundle.name) == "refuted"
+    assert [fault[1] for fault in page.run(FAULTS)] == ["another run", "another archive"]
+    assert "20250101-other" in told(page)
+
+
+def zstd_frame(asks: bytes) -> bytes:
+    """A Zstandard frame with this header and one block of 128 KiB of nothing."""
+    return b"\x28\xb5\x2f\xfd" + asks + b"\x03\x00\x10\x00"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        zstd_frame(b"\x00\xa7"),
+        zstd_frame(b"\xa0" + (2 * 10**9).to_bytes(4, "little")),
+        zstd_frame(b"\x00\x00") + zstd_frame(b"\x00\xa7"),
+    ],
+    ids=["a window", "one segment", "behind a small one"],
+)
+def test_a_few_bytes_that_ask_for_gigabytes_get_none(
+    page: chromium.Page, sent: Sent, tmp_path: Path, data: bytes
+) -> None:
+    path = tmp_path / "run.tar.zst"
+    path.write_bytes(data)
+    assert checked(page, sent.page, path) == "refuted"
+    assert first(page)[1] == "unreadable archive"
+    assert "bytes at once" in told(page)
+
+
+def claiming(sent: Sent, culprit: Culprit, target: Path) -> tuple[Path, Path]:
+    """A certificate whose claims, not its script, were edited to name another folder of the run; and that packed."""
+    packed = pack(culprit.folder, RELEASE.name, target)
+    head = read_checkpoints(culprit.folder)[0][-1][0].head
+    mine, its = sent.handout.bundle, packed
+    pairs = ((sent.handout.head, head), (mine.sha256, its.sha256), (mine.tar_sha256, its.tar_sha256))
+    text = sent.page.read_text("utf-8")
+    for before, after in pairs:
+        text = text.replace(before, after)
+    page = target / "certificate.html"
+    page.write_text(text, "utf-8")
+    return page, target / packed.name
+
+
+def test_a_run_that_was_cut_back_before_its_files_were_signed_is_not_verified(
+    page: chromium.Page, sent: Sent, tmp_path: Path
+) -> None:
+    culprit = sent.copy(tmp_path)
+    culprit.lines = culprit.lines[: END + 1]
+    culprit.sign(culprit.key)
+    culprit.bend("report.html")
+    assert prove(culprit.folder).verdict is Verdict.INCOMPLETE
+    assert checked(page, *claiming(sent, culprit, tmp_path)) == "refuted"
+    assert first(page)[1] == "incomplete"
+
+
+def test_a_run_that_had_stopped_there_is_not_verified(page: chromium.Page, sent: Sent, tmp_path: Path) -> None:
+    culprit = sent.copy(tmp_path)
+    culprit.change(END, lambda record: record["body"].update(status="incomplete"))
+    culprit.sign(culprit.key)
+    certificate, bundle = claiming(sent, culprit, tmp_path)
+    certificate.write_text(certificate.read_text("utf-8").replace(">complete<", ">incomplete<"), "utf-8")
+    assert checked(page, certificate, bundle) == "refuted"
+    assert first(page)[1] == "incomplete"
+
+
+def test_a_long_summary_is_read_where_it_lies(page: chromium.Page, sent: Sent, tmp_path: Path) -> None:
+    culprit = sent.copy(tmp_path)
+    summary = canonical_bytes(json.loads(culprit.lines[END])["body"]["summary"])
+    blob = sha256_hex(summary)
+    place = culprit.path(f"blobs/sha256/{blob[:2]}/{blob}")
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(summary)
+    culprit.change(END, lambda record: record["body"].update(summary={"blob": blob, "media": "json"}))
+    culprit.sign(culprit.key)
+    shared = share(culprit.folder, tmp_path / "sent", changed_files)
+    assert checked(page, shared.certificate, tmp_path / "sent" / shared.bundle.name) == "verified"
+    assert "final equity 10039.6470626" in told(page)
+    three = [culprit.path(name) for name in ("log.jsonl", "checkpoints", "run.pub")]
+    assert checked(page, shared.certificate, *three) == "cannot"
+    assert f"You gave no {blob}" in told(page)
+    assert checked(page, shared.certificate, *three, place) == "verified"
+
+
+def test_what_no_record_answers_for_is_named(page: chromium.Page, sent: Sent, tmp_path: Path) -> None:
+    culprit = sent.copy(tmp_path)
+    (stray := culprit.path("blobs/sha256/ab") / ("ab" * 32)).parent.mkdir(exist_ok=True)
+    stray.write_text("nothing that a record names")
+    shared = share(culprit.folder, tmp_path / "sent", changed_files)
+    assert checked(page, shared.certificate, tmp_path / "sent" / shared.bundle.name) == "verified"
+    assert f'"blobs/sha256/ab/{stray.name}" lies in the folder, and no record answers for it' in told(page)
+
+
+def test_a_file_that_only_the_page_vouches_for_is_told(page: chromium.Page, sent: Sent, tmp_path: Path) -> None:
+    culprit = sent.copy(tmp_path)
+    (stray := culprit.path("anchors/begin.tsr")).parent.mkdir()
+    stray.write_text("nothing that a record names")
+    certificate, bundle = claiming(sent, culprit, tmp_path)
+    text = certificate.read_text("utf-8").replace('"files":[', '"files":["anchors/begin.tsr",')
+    certificate.write_text(text, "utf-8")
+    assert checked(page, certificate, bundle) == "refuted"
+    assert first(page)[1:] == ("stray file", "anchors/begin.tsr")
+
+
+def edited(sent: Sent, tmp_path: Path, before: str, after: str) -> Path:
+    """The certificate with other words in one place."""
+    text = sent.page.read_text("utf-8")
+    assert text.count(before) == 1
+    changed = tmp_path / "certificate.html"
+    changed.write_text(text.replace(before, after), "utf-8")
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "what"),
+    [
+        ('<span data-own="head">170-', '<span data-own="head">171-', "the head"),
+        ('<span data-own="signer">', '<span data-own="signer">0', "the signer"),
+        ('data-own="sha256">', 'data-own="sha256">0', "the sha256"),
+        ('data-own="tar"', "", "the tar"),
+        ("became 10,039.65 USD", "became 90,039.65 USD", "the headline"),
+        ("became 10,039.65 USD", "became 10,039.64 USD", "the headline"),
+        ('class="good">+0.40', 'class="good">+40.40', "the headline"),
+        ('id="rate"', 'id="other"', "the headline"),
+        (' data-pointer="/summary/total_return"', "", "/summary/total_return"),
+        (' data-kind="run.end" data-pointer="/result_digest"', "", "/result_digest"),
+    ],
+)
+def test_what_a_reader_looks_at_first_is_held_against_the_check(
+    page: chromium.Page, sent: Sent, tmp_path: Path, before: str, after: str, what: str
+) -> None:
+    assert checked(page, edited(sent, tmp_path, before, after), sent.bundle) == "refuted"
+    _, kind, file, detail = page.run(FAULTS)[0]
+    assert (kind, file) == ("edited certificate", "certificate.html")
+    assert f" for {what}, and " in detail
+
+
+def test_it_says_what_it_did_not_compare(page: chromium.Page, sent: Sent) -> None:
+    checked(page, sent.page, sent.bundle)
+    assert "was not compared: it is its sender\u2019s word" in told(page)
 
 
 @pytest.mark.parametrize(
@@ -459,19 +641,16 @@ def test_a_browser_without_ed25519_says_so(page: chromium.Page, sent: Sent) -> N
 def test_a_changed_certificate_is_held_against_the_log(
     page: chromium.Page, sent: Sent, tmp_path: Path, before: str, after: str, record: str
 ) -> None:
-    text = sent.page.read_text("utf-8")
-    assert text.count(before) == 1
-    changed = tmp_path / "certificate.html"
-    changed.write_text(text.replace(before, after), "utf-8")
-    assert checked(page, changed, sent.bundle) == "refuted"
+    assert checked(page, edited(sent, tmp_path, before, after), sent.bundle) == "refuted"
     assert first(page) == (record, "edited certificate", "certificate.html")
 
 
-def test_a_changed_script_does_not_run(page: chromium.Page, sent: Sent, tmp_path: Path) -> None:
+def test_a_changed_script_does_not_run_and_the_page_says_so(page: chromium.Page, sent: Sent, tmp_path: Path) -> None:
     changed = tmp_path / "certificate.html"
     changed.write_text(sent.page.read_text("utf-8").replace("'refuted'", "'verified'"), "utf-8")
     page.open(changed)
     assert page.run("document.getElementById('choose').hidden")
+    assert "the page was changed after it was made" in page.run("document.getElementById('drop').innerText")
     assert any("Content Security Policy" in str(complaint) for complaint in page.complaints)
     page.complaints.clear()
 
@@ -496,5 +675,37 @@ def test_the_page_fits(
         checked(page, sent.page, given_file)
         assert page.run("document.documentElement.scrollWidth") == width
         assert page.run(_TOO_WIDE) == []
+    assert page.run(f"{OUTCOME}.querySelector('.scroll').scrollWidth <= {OUTCOME}.querySelector('.scroll').clientWidth")
     paper = page.run("getComputedStyle(document.body).backgroundColor")
     assert (paper == "rgb(20, 22, 26)") is dark
+
+
+# The names that assistive software reads for what can be focused, in order.
+_NAMED = """Array.from(document.querySelectorAll('a, button, input'), (each) => (
+  each.labels && each.labels.length ? each.labels[0].innerText.trim().split('\\n')[0] : each.textContent
+))"""
+# How far the placeholder stands out from the field that it is in.
+_CONTRAST = """(() => {
+  const light = (colour) => colour.match(/[\\d.]+/g).slice(0, 3).map((part) => part / 255)
+    .map((part) => (part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, part, place) => sum + part * [0.2126, 0.7152, 0.0722][place], 0);
+  const field = document.getElementById('head');
+  const both = [getComputedStyle(field, '::placeholder').color, getComputedStyle(field).backgroundColor].map(light);
+  return (Math.max(...both) + 0.05) / (Math.min(...both) + 0.05);
+})()"""
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_page_can_be_used_without_seeing_it(page: chromium.Page, sent: Sent, *, dark: bool) -> None:
+    page.size(1280, 900, dark=dark)
+    page.open(sent.page)
+    skip, files, head = page.run(_NAMED)
+    assert skip == "Skip to the check"
+    assert files.startswith(f"Drop {sent.bundle.name} here, or choose it.")
+    assert head == "The head, if it reached you by another way than this page"
+    assert page.run(_CONTRAST) >= 4.5
+    # A region that speaks has to be there before it has anything to say.
+    assert page.run(f"[{OUTCOME}.ariaLive, {OUTCOME}.checkVisibility(), {OUTCOME}.textContent]") == ["polite", True, ""]
+    page.give("#files", sent.bundle)
+    page.until(DONE)
+    assert page.run(f"{OUTCOME}.ariaBusy") == "false"

@@ -13,7 +13,7 @@ from made_run import Plan, spot, write_run
 
 from backtesting.audit import figures
 from backtesting.audit.renderings import write_renderings
-from backtesting.audit.story import Reply
+from backtesting.audit.story import Exchange, Reply
 from backtesting.audit.story_reader import read_story
 from data.journal.comms import lines
 from data.journal.reading import read_records
@@ -60,8 +60,12 @@ def test_what_was_signed_is_not_overwritten_by_another_release(
     (other / "trades.csv").write_text("lost")
     before = write_renderings(other)
     monkeypatch.setattr("backtesting.audit.renderings.trades_csv", lambda _story: "another form\n")
-    assert main([str(other)]) == 2
-    assert "trades.csv in another way" in capsys.readouterr().err
+    for words in ((), ("--output", str(other)), ("--output", f"{other}/blobs/..")):
+        assert main([str(other), *words]) == 2
+        assert "trades.csv in another way" in capsys.readouterr().err
+    assert main([str(other), "--output", str(other / "new")]) == 2
+    assert "lies in the run's own folder" in capsys.readouterr().err
+    assert not (other / "new").exists()
     assert sha256_hex((other / "trades.csv").read_bytes()) == before["trades.csv"]
     assert main([str(other), "--output", str(tmp_path / "new")]) == 0
     assert (tmp_path / "new" / "trades.csv").read_text() == "another form\n"
@@ -93,6 +97,27 @@ def test_profits_and_open_positions_add_up_to_the_equity(run_dir: Path) -> None:
         float(point.row.equity / max([total.initial, *(before.row.equity for before in story.equity[: place + 1])]) - 1)
         for place, point in enumerate(story.equity)
     )
+
+
+ANSWERED = Exchange("gpt-4o", 1000, 20, "0.0030", 1.0)
+RETRIED = Exchange(None, 0, 0, None, 0.1)  # a 429 names no model and costs nothing
+UNPRICED = Exchange("of-their-own", 1000, 20, None, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("calls", "cost"),
+    [
+        ([], Decimal(0)),
+        ([ANSWERED, RETRIED, ANSWERED], Decimal("0.0060")),
+        ([ANSWERED, UNPRICED], None),
+    ],
+)
+def test_what_models_cost_is_known_unless_an_answer_has_no_price(
+    calls: list[Exchange], cost: Decimal | None, run_dir: Path
+) -> None:
+    story = read_story(read_records(run_dir))
+    story.calls[:] = calls
+    assert figures.models_cost(story) == cost
 
 
 def test_the_text_log_is_the_journal_line_by_line(run_dir: Path) -> None:

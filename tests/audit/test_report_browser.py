@@ -226,3 +226,29 @@ def test_the_policy_stops_what_was_not_in_the_page(page: chromium.Page, run_dir:
     assert any("Content Security Policy" in str(complaint) for complaint in page.complaints)
     page.complaints.clear()
     page.requests[:] = [url for url in page.requests if "127.0.0.1" not in url]
+
+
+# Pixels from the chart's left edge to the first that is green or red.
+_LEFT = """(() => {
+  let first = Infinity;
+  for (const canvas of document.querySelectorAll('#price-chart canvas')) {
+    if (!canvas.width || !canvas.height) continue;
+    const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+    for (let at = 0; at < data.length; at += 4) {
+      const colours = data.slice(at, at + 3);
+      if (!data[at + 3] || Math.max(...colours) - Math.min(...colours) <= 60) continue;
+      first = Math.min(first, (at / 4) % canvas.width);
+    }
+  }
+  return first / devicePixelRatio;
+})()"""
+
+
+@pytest.mark.parametrize(("width", "height", "mobile"), SIZES)
+def test_the_first_bar_and_its_labels_stand_clear_of_the_edge(
+    page: chromium.Page, run_dir: Path, *, width: int, height: int, mobile: bool
+) -> None:
+    page.size(width, height, mobile=mobile)
+    drawn(page, run_dir)
+    page.run("new Promise((painted) => requestAnimationFrame(() => requestAnimationFrame(painted)))")
+    assert 8 <= page.run(_LEFT) <= 40

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backtesting.audit.figures import drawdowns, money, percent, plain, price
+from backtesting.audit.amounts import money, percent, plain, price
+from backtesting.audit.figures import drawdowns
 from backtesting.audit.page_data import embed
 from backtesting.audit.report import LIBRARY
 from backtesting.audit.sheet import ASSETS

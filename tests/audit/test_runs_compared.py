@@ -100,6 +100,11 @@ def test_only_common_bars_count(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert found["difference"]["value"] == 0
     assert found["first"]["total_return"] == found["second"]["total_return"]
 
+    log = folders[1] / "log.jsonl"  # made runs have one digest; the longer one of two real ones has another
+    log.write_bytes(log.read_bytes().replace(b"01" * 32, b"02" * 32))
+    assert runs.main(["compare", *map(str, folders)]) == 0
+    assert "difference       none: the same return at each of 48 common bars\n" in capsys.readouterr().out
+
 
 def test_corrected_prices_are_warned_of(recorder: Recorder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = Path(shutil.copytree(recorder.rules(), tmp_path / "other"))
@@ -108,6 +113,39 @@ def test_corrected_prices_are_warned_of(recorder: Recorder, tmp_path: Path, caps
     start = log.rindex(b'"volume":"', 0, bar)
     (other / "log.jsonl").write_bytes(log[: start + 10] + b"1" + log[start + 10 :])
     assert compared(capsys, recorder.rules(), other)["restated_bars"] == 1
+
+
+def test_bars_that_one_run_alone_has_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = write_run(tmp_path / "one", Plan({"BTCUSDT": spot("BTCUSDT")}, bars=30))
+    other = Path(shutil.copytree(one, tmp_path / "other"))
+    log = (other / "log.jsonl").read_bytes().splitlines(keepends=True)
+    equity = [place for place, line in enumerate(log) if line.endswith(b'"kind":"equity"}\n')]
+    (other / "log.jsonl").write_bytes(b"".join(log[: equity[9]] + log[equity[9] + 1 :]))
+    found = compared(capsys, one, other)
+    assert (found["bars"], found["unpaired_bars"]) == (29, 1)
+    assert runs.main(["compare", str(one), str(other)]) == 0
+    text = capsys.readouterr().out
+    assert "warning: of the bars between the first and the last common one 1 are in one run alone\n" in text
+    assert "only the return is over the 29 common bars; decisions, calls, cost and time are whole runs'\n" in text
+
+
+def test_a_run_without_a_bar_is_called_that(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = write_run(tmp_path / "one", Plan({"BTCUSDT": spot("BTCUSDT")}, bars=30))
+    other = Path(shutil.copytree(one, tmp_path / "other"))
+    (other / "log.jsonl").write_bytes((one / "log.jsonl").read_bytes().splitlines(keepends=True)[0])
+    assert runs.main(["compare", str(one), str(other)]) == 2
+    assert "has no bar on record: there is nothing to compare yet" in capsys.readouterr().err
+
+
+def test_equal_returns_are_not_called_luck(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [
+        write_run(tmp_path / str(bars), Plan({"BTCUSDT": spot("BTCUSDT")}, bars=bars, complete=False))
+        for bars in (30, 40)
+    ]
+    assert runs.main(["compare", *map(str, folders)]) == 0
+    text = capsys.readouterr().out
+    assert "difference       none: the same return at each of 30 common bars\n" in text
+    assert "luck" not in text
 
 
 def test_other_symbols_are_not_compared(recorder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,3 +165,27 @@ def test_hostile_words_stay_words(hostile_dir: Path, tmp_path: Path, capsys: pyt
     other = write_run(tmp_path / "other", Plan(files, bars=30, fail_at=(2, 5)))
     assert runs.main(["compare", str(hostile_dir), str(other), "--show", "99"]) == 0
     assert not set(capsys.readouterr().out) & set("\x1b\u202e\u2066\u2028")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (b'"benchmark":"', b'"benchmark":"x', "(equity) does not read"),
+        (b'"wall_s":', b'"other":', None),
+    ],
+)
+def test_a_changed_log_is_one_line_or_none(
+    recorder: Recorder,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    before: bytes,
+    after: bytes,
+    said: str | None,
+) -> None:
+    other = Path(shutil.copytree(recorder.rules(), tmp_path / "other"))
+    log = (other / "log.jsonl").read_bytes()
+    (other / "log.jsonl").write_bytes(log.replace(before, after, 1))
+    code = runs.main(["compare", str(recorder.rules()), str(other)])
+    err = capsys.readouterr().err
+    assert (code, err.count("\n")) == ((0, 0) if said is None else (2, 1))
+    assert (said or "") in err

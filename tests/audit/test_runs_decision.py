@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from recordings import Recorder, live
+from shared_run import RELEASE
 
 from data.model.canonical import to_json
 from data.model.escape import escape_block
@@ -95,9 +96,23 @@ def test_hostile_words_stay_words(hostile_dir: Path, capsys: pytest.CaptureFixtu
     assert not set(out) & set("\x1b\u202e\u2066\u2028\x07\r")
 
 
+@pytest.mark.parametrize("when", ["2018-07-11", "20180711", "2018-07-11T13:30", "2018-07-11T15:30+02:00", "2"])
+def test_a_daily_bar_is_found_by_its_day(when: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An exchange's daily bar opens with its session, not at midnight."""
+    _, (found,) = told(RELEASE, when, capsys)
+    assert (found["number"], found["bar_open_time"]) == (2, "2018-07-11T13:30:00Z")
+
+
+@pytest.mark.parametrize("when", ["2025-04-01", "2025-04-01T00:00Z", "2025-04-01 00:00 UTC", "2025-03-31T20:00-04:00"])
+def test_of_shorter_bars_a_day_is_midnight(recorder: Recorder, when: str, capsys: pytest.CaptureFixture[str]) -> None:
+    _, (found,) = told(recorder.rules(), when, capsys)
+    assert found["bar_open_time"] == "2025-04-01T00:00:00Z"
+
+
 @pytest.mark.parametrize(
     ("when", "said"),
     [
+        ("0001-01-01T00:00+14:00", "is no instant; write it as"),
         ("2025-03-01", "the nearest decisions: 2025-04-01 00:00 UTC"),
         ("2025-04-01T00:30", "2025-04-01 00:00 UTC and 2025-04-01 01:00 UTC"),
         ("49", "there is no decision 49: the run has 48"),

@@ -13,7 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from recordings import Recorder, live
 
+from backtesting.audit.frames import Frame, write_frames
+from backtesting.audit.tables import csv_text
 from data.journal.reading import read_records
+from data.model.errors import DataError
 from scripts import runs
 
 TABLES = ("decisions", "opinions", "replies", "fills", "trades", "equity", "positions")
@@ -80,6 +83,18 @@ def test_a_spreadsheet_computes_nothing_of_it(hostile_dir: Path, tmp_path: Path)
     assert any("owned" in cell for cell in cells)
     assert [cell for cell in cells if cell[:1] in "=+@|%" and cell] == []
     assert not set("".join(cells)) & set("\x1b\u202e\n")
+
+
+def test_a_small_loss_is_a_number_in_a_spreadsheet() -> None:
+    assert csv_text(("rate", "text"), [(-1e-05, "-1e-05"), (1e22, "-5")]) == "rate,text\n-1e-05,'-1e-05\n1e+22,-5\n"
+
+
+def test_what_parquet_would_round_is_refused_in_one_line(tmp_path: Path) -> None:
+    frame = Frame("replies", ("cost_usd",), ((Decimal("1E-19"),),))
+    with pytest.raises(DataError, match="a cost_usd in replies has more digits"):
+        write_frames([frame], tmp_path, "parquet")
+    (file,) = write_frames([frame], tmp_path, "json")
+    assert json.loads(file.read_text()) == [{"cost_usd": "0.0000000000000000001"}]
 
 
 def test_the_run_itself_is_left_alone(recorder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:

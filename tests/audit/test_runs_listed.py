@@ -12,7 +12,8 @@ import pytest
 from fault_server import ok, refusal
 from recordings import Recorder
 
-from scripts import runs
+from backtesting.audit.cards import card
+from scripts import runs, runs_work, verify
 
 
 @pytest.fixture
@@ -63,6 +64,27 @@ def test_the_newest_is_first(recorder: Recorder, shelf: Path, capsys: pytest.Cap
     assert list(begun.values()) == sorted(begun.values(), reverse=True)
     _, last = listed(shelf, capsys, "--last", "1")
     assert list(last) == [max(begun, key=lambda name: begun[name])]
+
+
+def test_what_does_not_say_when_it_began_comes_last(
+    recorder: Recorder, shelf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "c"):
+        (shelf / name).mkdir()
+        (shelf / name / "log.jsonl").write_text("nothing that reads\n")
+    put(shelf, recorder.rules(), "b")
+    assert list(listed(shelf, capsys)[1]) == ["b", "c", "a"]
+
+
+def test_only_the_runs_that_are_shown_are_read(
+    recorder: Recorder, shelf: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(shelf, recorder.rules(), "older")
+    newer = put(shelf, recorder.both(), "newer")
+    read: list[Path] = []
+    monkeypatch.setattr(runs_work, "card", lambda folder: read.append(folder) or card(folder))
+    listed(shelf, capsys, "--last", "1")
+    assert read == [newer]
 
 
 def test_each_state_has_its_name(recorder: Recorder, shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,6 +142,22 @@ def test_show_says_what_the_run_printed(recorder: Recorder, capsys: pytest.Captu
     assert f"return          {drawn['value']:+.2%}  ({drawn['low']:+.2%} to {drawn['high']:+.2%} by" in out
     assert f"result digest   {metrics['result_digest']}\n" in out
     assert "answered by     built-in rules, not a language model (192 answers)\n" in out
+
+
+def test_show_ends_as_verify_does(recorder: Recorder, shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = put(shelf, recorder.rules(), "whole")
+    stopped = put(
+        shelf, recorder.served("stopped-at-the-third", [ok] * 9 + [refusal], "--max_failures", "1"), "stopped"
+    )
+    changed = put(shelf, recorder.rules(), "changed")
+    log = (changed / "log.jsonl").read_bytes()
+    (changed / "log.jsonl").write_bytes(log.replace(b'"confidence":"0.85"', b'"confidence":"0.95"', 1))
+    ends = {whole: 0, stopped: 3, changed: 1}
+    for folder, code in ends.items():
+        assert runs.main(["show", str(folder)]) == code
+        assert runs.main(["show", str(folder), "--fast"]) == code
+        assert verify.main([str(folder)]) == code
+    assert runs.main(["show", str(shelf)]) == 2
 
 
 def test_what_a_run_calls_itself_moves_no_cursor(

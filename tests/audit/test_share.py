@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from recordings import Recorder
 from shared_run import RELEASE, Culprit, Sent, send
 from test_report_text import Elements
 
@@ -45,6 +46,14 @@ def test_it_says_what_to_send(sent: Sent, tmp_path: Path, capsys: pytest.Capture
         assert said in text
 
 
+def test_whom_nobody_knows_is_named_where_it_is_handed_over(
+    recorder: Recorder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = door(capsys, recorder.model(), "--output", tmp_path / "out")
+    assert "verdict         INTACT, UNANCHORED · RESULT RE-DERIVED · UNVERIFIED SERVER\n" in text
+    assert "RESULT RE-DERIVED · UNVERIFIED SERVER" in (tmp_path / "out" / "certificate.html").read_text()
+
+
 def test_equal_runs_are_shared_as_equal_bytes(sent: Sent, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(door(capsys, sent.culprit.folder, "--output", tmp_path / "out", "--json"))
     for name in ("certificate.html", sent.bundle.name):
@@ -58,7 +67,7 @@ def test_equal_runs_are_shared_as_equal_bytes(sent: Sent, tmp_path: Path, capsys
 def test_what_was_shared_verifies_where_it_was_unpacked(
     sent: Sent, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.unpack_archive(_tar(sent, tmp_path), tmp_path, "tar", filter="data")
+    subprocess.run(["tar", "-xf", _tar(sent, tmp_path), "-C", tmp_path], check=True)
     assert verify.main([str(tmp_path / RELEASE.name), "--head", sent.handout.head, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["verdict"] == "INTACT, ANCHORED"
 
@@ -154,3 +163,13 @@ def test_what_is_shown_escaped_is_the_same_list_in_the_page(sent: Sent) -> None:
         assert re.fullmatch(spelled, letter)
     for letter in ("a", "é", "-", "["):
         assert not re.fullmatch(spelled, letter)
+
+
+def test_a_number_without_end_that_was_signed_is_told_and_crashes_nothing(
+    culprit: Culprit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    culprit.change(2, lambda record: record["body"]["bar"].update(close="1e999999999"))
+    culprit.sign(culprit.key)
+    assert verify.main([str(culprit.folder)]) == 1
+    assert "does not read: 1.000000E+999999999 is out of all range" in capsys.readouterr().out
+    assert "is not shared" in door(capsys, culprit.folder, "--output", tmp_path / "out", code=1)

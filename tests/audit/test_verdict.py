@@ -13,7 +13,7 @@ from recordings import Recorder
 from backtesting.audit import rendered_files
 from backtesting.audit.verdict import Proof, prove
 from data.journal.changes import Kind
-from scripts.verify_report import for_people, headline
+from scripts.verify_report import for_people
 
 
 def told(proof: Proof) -> str:
@@ -27,7 +27,7 @@ def test_every_kind_of_run_verifies(recorder: Recorder, kind: str) -> None:
     found = proof.derivation
     assert found is not None
     assert found.traced == found.replies > 0
-    assert ("UNVERIFIED SERVER" in headline(proof)) == (kind == "model")
+    assert ("UNVERIFIED SERVER" in proof.headline) == (kind == "model")
     assert [remark for remark in proof.examination.remarks if "the folder is called" not in remark] == []
 
 

@@ -1,5 +1,6 @@
 // What the reader gave, as the files of a run: a packed bundle, or loose files. Everything in it is taken as hostile.
 const ZSTD = [0x28, 0xb5, 0x2f, 0xfd];
+const WINDOW = 1 << 23;
 const BLOCK = 512;
 const CORE = ['log.jsonl', 'checkpoints', 'run.pub'];
 
@@ -21,7 +22,7 @@ const quote = (text) => JSON.stringify(String(text).slice(0, 120));
 async function openGiven(given, claims) {
   const found = { files: new Map(), faults: [], notes: [], packed: false };
   for (const { name, data } of given) {
-    if (ZSTD.every((byte, place) => data[place] === byte)) await openArchive(name, data, claims, found);
+    if (isZstd(data)) await openArchive(name, data, claims, found);
     else if (isTar(data)) await openBare(name, data, claims, found);
     else if (/\.(zst|tar)$/.test(name)) found.faults.push(new Fault('unreadable archive', null, `${quote(name)} does not begin as one`, name));
     else openLoose(name, data, found);
@@ -35,6 +36,7 @@ async function openArchive(name, data, claims, found) {
   if (same) found.notes.push(`The file is the one that this certificate names: SHA-256 ${digest}.`);
   let tar;
   try {
+    requireModest(data, 2 * claims.bundle.tar_size + WINDOW);
     tar = inflate(data, claims.bundle.tar_size);
   } catch (error) {
     found.packed = true;
@@ -47,6 +49,29 @@ async function openArchive(name, data, claims, found) {
       `its SHA-256 is ${digest}; this certificate names ${claims.bundle.sha256}`, name));
   }
 }
+
+// A frame of a few bytes may ask for gigabytes to unpack into: each is looked at before anything is (RFC 8878, 3.1.1).
+function requireModest(data, most) {
+  for (let at = 0; at < data.length;) {
+    const flags = data[at + 4];
+    const whole = flags >> 5 & 1;
+    const sizes = [whole, 2, 4, 8][flags >> 6];
+    const content = at + 6 - whole + [0, 1, 2, 4][flags & 3];
+    const power = data[at + 5] >> 3;
+    const room = whole ? littleEndian(data, content, sizes) : 2 ** (10 + power) * (1 + (data[at + 5] & 7) / 8);
+    if (!isZstd(data, at)) throw new Error(`what begins at byte ${at} is no Zstandard frame`);
+    if (!(room <= most)) throw new Error(`it asks for ${room.toLocaleString('en-US')} bytes at once`);
+    let head = 0;
+    for (at = content + sizes; !(head & 1); at += 3 + ((head >> 1 & 3) === 1 ? 1 : head >> 3)) {
+      if (at + 3 > data.length) throw new Error('it is cut off');
+      head = littleEndian(data, at, 3);
+    }
+    at += flags & 4;
+  }
+}
+
+const isZstd = (data, at = 0) => ZSTD.every((byte, place) => data[at + place] === byte);
+const littleEndian = (data, at, length) => data.subarray(at, at + length).reduceRight((sum, byte) => sum * 256 + byte, 0);
 
 // Unpacks, and stops where more comes out than a bundle of this run can hold.
 function inflate(data, size) {
@@ -80,10 +105,17 @@ async function openTar(name, data, claims, found) {
   found.packed = true;
   const same = await hexDigest(data) === claims.bundle.tar_sha256;
   if (same) found.notes.push('The tar inside is the one that this certificate names.');
+  const held = [];
   try {
-    for (const entry of entries(data)) place(entry, claims, found);
+    for (const entry of entries(data)) held.push(entry);
   } catch (error) {
     found.faults.push(new Fault('unreadable archive', null, error.message, name));
+  }
+  if (held.length && !held.some((entry) => entry.name.startsWith(`${claims.run_id}/`))) {
+    const detail = `it holds ${quote(held[0].name.split('/')[0])}, and this certificate is of ${claims.run_id}`;
+    found.faults.push(new Fault('another run', null, detail, name));
+  } else {
+    for (const entry of held) place(entry, claims, found);
   }
   return same;
 }
@@ -115,9 +147,11 @@ function place(entry, claims, found) {
 }
 
 function openLoose(name, data, found) {
-  if (/^[0-9a-f]{64}$/.test(name)) found.files.set(`blobs/sha256/${name.slice(0, 2)}/${name}`, data);
-  else if (/^(begin|head)\.tsr$/.test(name)) found.files.set(`anchors/${name}`, data);
-  else found.files.set(name, data);
+  let path = name;
+  if (/^[0-9a-f]{64}$/.test(name)) path = blobPath(name);
+  else if (/^(begin|head)\.tsr$/.test(name)) path = `anchors/${name}`;
+  if (found.files.has(path)) found.faults.push(new Fault('stray file', null, `${quote(name)} was given twice`, name));
+  else found.files.set(path, data);
 }
 
 function text(data, at, length) {

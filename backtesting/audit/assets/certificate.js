@@ -7,6 +7,12 @@ const KNOWN = {
   key: 'd75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a',
   signature: 'e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b',
 };
+// What this page cannot leave out, and what it says of itself.
+const NEEDED = [
+  '/run_id', '/question/symbols', '/question/interval', '/question/start_on', '/question/end_on', '/question/initial_cash', '/model_note',
+  '/status', '/summary/final_equity', '/summary/total_return', '/summary/failed', '/result_digest',
+];
+const OWN = { head: [claims.head], signer: claims.signers, name: [claims.bundle.name], sha256: [claims.bundle.sha256], tar: [claims.bundle.tar_sha256] };
 let turn = 0;
 let last = [];
 
@@ -20,7 +26,6 @@ function element(tag, properties, ...children) {
 const bytesOf = (digits) => Uint8Array.from(digits.match(/../g), (pair) => parseInt(pair, 16));
 
 async function able() {
-  if (!globalThis.crypto || !crypto.subtle) return false;
   try {
     const key = await crypto.subtle.importKey('raw', bytesOf(KNOWN.key), 'Ed25519', false, ['verify']);
     return await crypto.subtle.verify('Ed25519', key, bytesOf(KNOWN.signature), new Uint8Array());
@@ -31,39 +36,46 @@ async function able() {
 
 async function check(list) {
   const own = turn += 1;
-  last = list;
+  last = [...list];
   const pinned = byId('head').value.trim();
+  byId('head').setAttribute('aria-invalid', String(Boolean(pinned) && !HEAD.test(pinned)));
   if (pinned && !HEAD.test(pinned)) return show('cannot', 'Not checked', ['The head that you gave is none: it reads <size>-<64 digits>, as the run printed it.']);
-  if (!await able()) return show('cannot', 'Not checked', ['This browser cannot check Ed25519 signatures. Use a newer one, or python -m scripts.verify.']);
+  if (!globalThis.crypto || !crypto.subtle) return show('cannot', 'Not checked', ['This browser lends no cryptography to a page that came this way. Save the page and open the file, or use python -m scripts.verify, below.']);
+  if (!await able()) return show('cannot', 'Not checked', ['This browser cannot check Ed25519 signatures. Use a newer one, or python -m scripts.verify, below.']);
   show('busy', 'Checking', ['reading']);
   try {
-    const given = await Promise.all(Array.from(list, async (file) => ({ name: file.name, data: new Uint8Array(await file.arrayBuffer()) })));
+    const given = await Promise.all(last.map(async (file) => ({ name: file.name, data: new Uint8Array(await file.arrayBuffer()) })));
     const found = await prove(given, claims, pinned, (text) => own === turn && show('busy', 'Checking', [text]));
     if (own === turn) conclude(found, pinned);
   } catch (error) {
-    if (own === turn) show('cannot', 'Not checked', [`The check itself failed: ${error.message}`]);
+    if (own === turn) show('cannot', 'Not checked', [`The check itself did not come to an end: ${error.message}. python -m scripts.verify, below, takes runs of any size.`]);
   }
 }
 
 function conclude(found, pinned) {
+  if (found.lacking.length && !found.faults.length) {
+    return show('cannot', 'Not checked', [`You gave no ${found.lacking.join(' and no ')}. The check needs ${CORE.join(', ')} together, or the packed run.`]);
+  }
   checkPage(found);
   const said = found.facts['run.end'] ? [`The log itself says: ${summary(found.facts)}`] : [];
   if (!found.faults.length) {
     const head = pinned ? [] : ['You gave no head of your own, so this is the run that the page is about. Whether the page is honest, a head that reached you by another way shows.'];
-    return show('verified', 'Verified', [...said, ...head], found);
+    return show('verified', 'Verified', [...said, SENDERS, ...head], found);
   }
   const [first, more] = [found.faults[0], found.faults.length - 1];
   const where = first.record === null ? first.file : `record ${first.record} of the log${first.file === 'log.jsonl' ? '' : ` (${first.file})`}`;
   return show('refuted', `Not verified: ${first.kind}`, [`At ${where}.${more ? ` ${count(more, 'fault')} more below it.` : ''}`], found);
 }
 
+const SENDERS = 'What this page says beside its headline, head, signer, digests and \u201cIn the log\u2019s words\u201d was not compared: it is its sender\u2019s word.';
+
 function show(verdict, title, lines, found = { faults: [], notes: [] }) {
   const box = byId('outcome');
-  box.hidden = false;
+  box.setAttribute('aria-busy', String(verdict === 'busy'));
   box.dataset.verdict = verdict;
   const faults = found.faults.map((fault) => element('tr', {},
     element('td', { class: 'number' }, fault.record === null ? '\u2013' : String(fault.record)),
-    element('td', {}, fault.kind), element('td', {}, fault.file), element('td', { class: 'why' }, fault.detail)));
+    element('td', { class: 'kind' }, fault.kind), element('td', {}, fault.file), element('td', { class: 'why' }, fault.detail)));
   const heads = ['Record', 'What was done', 'Where', 'Detail'].map((name) => element('th', { scope: 'col' }, name));
   box.replaceChildren(
     element('h3', {}, title), ...lines.map((line) => element('p', {}, line)),
@@ -89,14 +101,49 @@ function checkPage(found) {
   const cells = document.querySelectorAll('[data-pointer]');
   // A log that is not what was signed says nothing about the page.
   if (!found.facts['run.begin'] || found.faults.some((fault) => CORE.includes(fault.file))) return;
-  let same = 0;
+  const before = found.faults.length;
   for (const cell of cells) {
     const fact = found.facts[cell.dataset.kind];
     const said = fact && spoken(pointed(fact.body, cell.dataset.pointer));
-    if (shown(said) === cell.textContent) same += 1;
-    else found.faults.push(new Fault('edited certificate', fact ? fact.at : null, `this page says ${quote(cell.textContent)} for ${cell.dataset.pointer}, and the log ${quote(said)}`, 'certificate.html'));
+    if (shown(said) !== cell.textContent) pageFault(fact ? fact.at : null, cell.textContent, cell.dataset.pointer, `the log ${quote(said)}`, found);
   }
-  if (same === cells.length) found.notes.push(`All ${same} values on this page under \u201cIn the log\u2019s words\u201d are the log\u2019s.`);
+  checkNumbers(found);
+  checkOwn(found);
+  const told = new Set(Array.from(cells, (cell) => cell.dataset.pointer));
+  for (const pointer of NEEDED) if (!told.has(pointer)) pageFault(null, 'nothing', pointer, 'the log does', found);
+  if (found.faults.length === before) found.notes.push(`The headline and all ${cells.length} values on this page under \u201cIn the log\u2019s words\u201d are the log\u2019s.`);
+}
+
+// Rounded figures: the numbers in a text, each against its value in the log. A value that the log does not have is passed over.
+function checkNumbers(found) {
+  const [begin, end] = [found.facts['run.begin'], found.facts['run.end']];
+  const due = end ? [pointed(begin.body, '/question/initial_cash'), pointed(end.body, '/summary/final_equity'), pointed(end.body, '/summary/total_return')] : [];
+  const texts = ['became', 'rate'].map((name) => byId(name) ? byId(name).textContent : '');
+  const numbers = [...numbersIn(texts[0]).slice(0, 2), ...numbersIn(texts[1])];
+  const same = numbers.length === 3 && due.every((value, place) => value === null || isNear(numbers[place], Number(value)));
+  if (!same) pageFault(end ? end.at : null, texts.join(' '), 'the headline', `the log ${quote(due.map(spoken).join(', '))}`, found);
+}
+
+function numbersIn(text) {
+  return Array.from(text.matchAll(/([+\u2212-]?)([0-9][0-9,]*)(?:\.([0-9]+))?(\s*%)?/g), ([, sign, whole, decimals = '', percent]) => {
+    const unit = percent ? 0.01 : 1;
+    const size = Number(`${whole.replaceAll(',', '')}.${decimals || 0}`) * unit;
+    return { value: sign && sign !== '+' ? -size : size, within: unit / 2 / 10 ** decimals.length };
+  });
+}
+
+const isNear = ({ value, within }, due) => Math.abs(value - due) <= within * 1.000001 + Math.abs(due) * 1e-12;
+
+// What the page says of itself, where people read it, against what the check goes by.
+function checkOwn(found) {
+  for (const [name, due] of Object.entries(OWN)) {
+    const told = Array.from(document.querySelectorAll(`[data-own="${name}"]`), (cell) => cell.textContent);
+    if (told.join() !== due.join()) pageFault(null, told.join(', '), `the ${name}`, `its own check goes by ${quote(due.join(', '))}`, found);
+  }
+}
+
+function pageFault(record, told, what, other, found) {
+  found.faults.push(new Fault('edited certificate', record, `this page says ${quote(told)} for ${what}, and ${other}`, 'certificate.html'));
 }
 
 // As the page shows text of a log: what moves the cursor, turns or hides is shown by its number.
@@ -111,7 +158,7 @@ const shown = (text) => text === undefined ? undefined : text.replace(new RegExp
 function summary(facts) {
   const told = facts['run.end'].body.summary || {};
   const parts = [
-    `final equity ${spoken(told.final_equity)}`, `return ${(100 * told.total_return).toFixed(2)} %`,
+    `final equity ${spoken(told.final_equity)}`, `return ${told.total_return === null ? 'none' : `${(100 * told.total_return).toFixed(2)} %`}`,
     `${spoken(told.decisions)} decisions, ${spoken(told.failed)} failed`, `result digest ${spoken(facts['run.end'].body.result_digest)}`,
   ];
   return parts.map(shown).join('; ');
@@ -119,6 +166,7 @@ function summary(facts) {
 
 const zone = byId('drop');
 byId('choose').hidden = false;
+byId('idle').remove();
 byId('files').addEventListener('change', (event) => event.target.files.length && check(event.target.files));
 zone.addEventListener('dragover', (event) => {
   event.preventDefault();

@@ -1,6 +1,8 @@
 // Candles with the decisions on them, equity and drawdown below, moving together.
 const { createChart, createSeriesMarkers, CandlestickSeries, HistogramSeries, LineSeries, AreaSeries } = LightweightCharts;
 const LABEL_WIDTH = 24; // pixels a label may count on before labels hide each other
+const SCALE_WIDTH = 88;
+const MARGIN = 16; // pixels left of the first bar, so that its labels are whole
 let shownSymbol = 0;
 
 const colour = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
@@ -17,7 +19,7 @@ function chartOptions() {
       panes: { separatorColor: colour('line'), separatorHoverColor: colour('hover'), enableResize: true },
     },
     grid: { vertLines: { visible: false }, horzLines: { color: colour('line') } },
-    rightPriceScale: { borderVisible: false, minimumWidth: 88 },
+    rightPriceScale: { borderVisible: false, minimumWidth: SCALE_WIDTH },
     timeScale: { borderColor: colour('line'), timeVisible: run.intraday, secondsVisible: false, minBarSpacing: 0.02, rightOffset: 1, lockVisibleTimeRangeOnResize: true },
     crosshair: { mode: 0 },
     localization: { locale: 'en-US', timeFormatter: (time) => `${when(time)} UTC` },
@@ -33,11 +35,12 @@ const volumes = priceChart.addSeries(HistogramSeries, { ...quiet, priceScaleId: 
 volumes.priceScale().applyOptions({ scaleMargins: { top: 0.82, bottom: 0.05 } });
 const strip = priceChart.addSeries(HistogramSeries, { ...quiet, priceScaleId: 'strip', base: 0 });
 strip.priceScale().applyOptions({ scaleMargins: { top: 0.97, bottom: 0 } });
+const asMoney = (digits) => ({ type: 'custom', minMove: 10 ** -digits, formatter: (value) => number(value, digits) });
 const candles = priceChart.addSeries(CandlestickSeries, { ...quiet, borderVisible: false });
 candles.priceScale().applyOptions({ scaleMargins: { top: 0.1, bottom: 0.22 } });
 const marks = createSeriesMarkers(candles, []);
-const heldLine = equityChart.addSeries(LineSeries, { ...quiet, lineWidth: 2 });
-const equityLine = equityChart.addSeries(LineSeries, { ...quiet, lineWidth: 2 });
+const heldLine = equityChart.addSeries(LineSeries, { ...quiet, lineWidth: 2, priceFormat: asMoney(2) });
+const equityLine = equityChart.addSeries(LineSeries, { ...quiet, lineWidth: 2, priceFormat: asMoney(2) });
 const asPercent = { type: 'custom', minMove: 0.0001, formatter: (value) => percent(value) };
 const fallArea = equityChart.addSeries(AreaSeries, { ...quiet, lineWidth: 1, invertFilledArea: true, priceFormat: asPercent }, 1);
 const heldFall = equityChart.addSeries(LineSeries, { ...quiet, lineWidth: 1, priceFormat: asPercent }, 1);
@@ -68,6 +71,12 @@ function decisionMark(decision, kind, labelled) {
   if (kind === 'opinions') return { ...shared, ...place, shape: 'circle', size: 0.35, color: faint(hue, '99') };
   const text = labelled ? decision.outcome : '';
   return { ...shared, ...place, shape: buying ? 'arrowUp' : 'arrowDown', size: labelled ? 1.3 : 0.5, color: colour(hue), text };
+}
+
+function fit(chart, bars) {
+  const width = chart.chartElement().clientWidth - SCALE_WIDTH;
+  if (width > MARGIN) chart.timeScale().setVisibleLogicalRange({ from: -0.5 - (bars * MARGIN) / (width - MARGIN), to: bars + 0.5 });
+  else chart.timeScale().fitContent();
 }
 
 function drawMarks() {
@@ -117,7 +126,7 @@ function showSymbol(place) {
   const symbol = run.symbols[place];
   barAt = new Map(symbol.bars.map((bar) => [bar[0], bar]));
   decisionAt = new Map(decisions.filter((decision) => decision.symbol === place).map((decision) => [decision.time, decision]));
-  candles.applyOptions({ priceFormat: { type: 'price', precision: symbol.digits, minMove: 10 ** -symbol.digits } });
+  candles.applyOptions({ priceFormat: asMoney(symbol.digits) });
   candles.setData(symbol.bars.map(([time, open, high, low, close]) => ({ time, open, high, low, close })));
   paint();
   drawChips();
@@ -199,11 +208,11 @@ fallArea.setData(run.equity.map(([time, , , value]) => ({ time, value })));
 heldFall.setData(run.equity.map(([time, , , , value]) => ({ time, value })));
 run.symbols.forEach((symbol, place) => byId('symbol').append(element('option', { value: String(place) }, symbol.name)));
 byId('symbol-choice').hidden = !several;
-byId('symbol').addEventListener('change', () => { showSymbol(Number(byId('symbol').value)); priceChart.timeScale().fitContent(); });
+byId('symbol').addEventListener('change', () => { showSymbol(Number(byId('symbol').value)); fit(priceChart, run.symbols[shownSymbol].bars.length); });
 showSymbol(0);
 equityLegend(null);
-priceChart.timeScale().fitContent();
-equityChart.timeScale().fitContent();
+fit(priceChart, run.symbols[0].bars.length);
+fit(equityChart, run.equity.length);
 follow(priceChart, equityChart, equityLine, (time) => equityAt.get(time)?.[1]);
 follow(equityChart, priceChart, candles, (time) => barAt.get(time)?.[4]);
 moveTogether(priceChart, equityChart);

@@ -1,5 +1,6 @@
 // Whether the files are what was signed: leaves, tree, signatures, blobs, renderings, and the head on this page.
 const MOST = 100;
+const YOURS = 'you gave';
 const encodeLine = (line) => {
   const bytes = new Uint8Array(line.length + 1);
   bytes.set(line, 1);
@@ -38,10 +39,11 @@ class Tree {
 // What was found: `faults` in the order of the records, `notes` what holds, `facts` what the log says of its run.
 async function prove(given, claims, pinned, watch) {
   const { files, faults, notes, packed } = await openGiven(given, claims);
-  const found = { faults, notes, facts: {}, records: 0, head: null };
+  const found = { faults, notes, facts: {}, records: 0, head: null, lacking: [] };
   const missing = CORE.filter((name) => !files.has(name));
   if (missing.length) {
-    if (!faults.some((fault) => fault.kind === 'unreadable archive')) {
+    if (!packed) found.lacking = missing;
+    else if (!faults.some((fault) => ['unreadable archive', 'another run'].includes(fault.kind))) {
       for (const name of missing) faults.push(new Fault('missing file', null, `${name} is not in what you gave`, name));
     }
     return inOrder(found);
@@ -52,8 +54,13 @@ async function prove(given, claims, pinned, watch) {
   await checkLog(log, signed, claims, found, watch);
   await checkHeads(log, signed, claims, pinned, found);
   readRecords(log.lines, found);
+  await putBack(files, found);
+  const end = found.facts['run.end'];
+  if (!found.faults.length && !(end && end.body.status === 'complete' && found.facts.rendered)) {
+    logFault('incomplete', null, `the run is not complete in its ${count(found.records, 'record')}, and only a complete one is shared`, found);
+  }
   await checkFiles(files, claims, packed, found);
-  if (!found.faults.length && (found.head !== claims.head || !found.facts['run.end'])) {
+  if (!found.faults.length && found.head !== claims.head) {
     logFault('rewritten', null, 'it does not come to the head of this certificate', found);
   }
   return inOrder(found);
@@ -202,11 +209,13 @@ async function growTree(log, signed, found, watch) {
 
 async function checkHeads(log, signed, claims, pinned, found) {
   if (signed.broken || found.faults.some((fault) => fault.file === 'log.jsonl')) return;
-  for (const [head, whose] of [[claims.head, 'this certificate names'], ...(pinned ? [[pinned, 'you gave']] : [])]) {
+  for (const [head, whose] of [[claims.head, 'this certificate names'], ...(pinned ? [[pinned, YOURS]] : [])]) {
     const [size, root] = [Number(head.split('-')[0]), head.slice(head.indexOf('-') + 1)];
     const last = signed.points.length ? signed.points[signed.points.length - 1].size : 0;
     const same = signed.roots.get(size) === root;
-    if (found.head === head) found.notes.push(`The head is the one that ${whose}: ${head}`);
+    if (whose === YOURS && same && size < last) {
+      found.notes.push(`The head that ${whose} is this run's after ${count(size, 'record')}: what was written behind them it does not cover.`);
+    } else if (found.head === head) found.notes.push(`The head is the one that ${whose}: ${head}`);
     else if (found.records < size) logFault('truncated', found.records, `the head that ${whose} covers ${count(size, 'record')}, and the log ends after ${found.records}`, found);
     else if (!same) logFault('rewritten', null, `all of it agrees with itself, and not with the head that ${whose}`, found);
     else if (last < size) found.faults.push(new Fault('dropped checkpoint', size - 1, `the head that ${whose} covers ${count(size, 'record')}, and no checkpoint does`, 'checkpoints'));
