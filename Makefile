@@ -18,6 +18,7 @@ help:
 
 demo: .venv/requirements.txt ## real daily bars, the built-in rules model, a report: no key and no server
 	.venv/bin/python -m backtesting.core.authentic_backtest --sample --model rules
+	@echo 'next            . .venv/bin/activate   for the commands above and in README'
 
 test: .venv/requirements-dev.txt ## every test; what needs Chromium, Node or a server that is absent is skipped and counted
 	.venv/bin/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from data.command_line import Parser, flags
 from scripts.doctor_place import ROOT, Check, packages, python
 
 EXAMPLE = """example:
@@ -23,7 +24,7 @@ exit codes: 0 good; 1 a check failed; 2 wrong use
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; the value is its exit code."""
-    options = build_parser().parse_args(sys.argv[1:] if argv is None else argv)
+    options = build_parser().parse_args(flags(sys.argv[1:] if argv is None else argv))
     found = _look(options)
     good = all(check.state != "bad" for check in found)
     if options.json:
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Of the standard library alone, like all that is done before the packages are known to be there."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m scripts.doctor",
         description=__doc__,
         epilog=EXAMPLE,
@@ -43,10 +44,10 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--model", metavar="M", help="provider/name whose key is looked for; default $AGENTRADER_MODEL")
-    parser.add_argument("--base_url", "--base-url", metavar="URL", help="an OpenAI-compatible server")
-    parser.add_argument("--ask_model", "--ask-model", action="store_true", help="send the model one token's worth")
+    parser.add_argument("--base_url", metavar="URL", help="an OpenAI-compatible server")
+    parser.add_argument("--ask_model", action="store_true", help="send the model one token's worth")
     parser.add_argument("--database", metavar="URL", help="default $DATABASE_URL, else the embedded PostgreSQL")
-    parser.add_argument("--output_dir", "--output-dir", type=Path, default=ROOT / "data" / "runs", metavar="DIR")
+    parser.add_argument("--output_dir", type=Path, default=ROOT / "data" / "runs", metavar="DIR")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
     return parser
 
@@ -55,20 +56,10 @@ def _look(options: argparse.Namespace) -> list[Check]:
     found = [python(), packages()]
     if any(check.state == "bad" for check in found):
         return [*found, Check("the rest", "note", "not looked at: it needs the packages")]
-    from scripts.doctor_checks import look  # noqa: PLC0415 - it imports packages that may not be there
+    from data.door import asker  # noqa: PLC0415 - these import packages that may not be there
+    from scripts.doctor_checks import look  # noqa: PLC0415
 
-    return [*found, *look(options, _asker())]
-
-
-def _asker() -> Callable[[str], bool] | None:
-    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
-        return None
-
-    def ask(question: str) -> bool:
-        print(question, end="", file=sys.stderr, flush=True)
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-    return ask
+    return [*found, *look(options, asker())]
 
 
 def _show(found: Sequence[Check]) -> None:

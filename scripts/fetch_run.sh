@@ -12,9 +12,10 @@
 #   --head HEAD                   what the run must end with, if its head was kept elsewhere
 #   --port N, --known_hosts FILE  as deploy_ec2.sh
 #
-# exit codes: as python -m scripts.verify: 0 good; 1 tampered, or something differs; 2 wrong use; 3 the run is incomplete
+# exit codes: as python -m scripts.verify: 0 good; 1 tampered, or something differs; 2 wrong use; 3 the run is incomplete;
+# 130 no longer watched
 set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/rented_ssh.sh
 . "$root/scripts/rented_ssh.sh"
 
@@ -46,11 +47,10 @@ check_run() { # what the other machine says is a name only if it looks like one
     die "$odd is no run's id"
 }
 
-watch() {
-    local terminal=()
-    [[ ! -t 1 ]] || terminal=(-t)
-    ssh "${strict[@]}" ${terminal[@]+"${terminal[@]}"} -- "$host" \
-        "cd '$folder' && exec bash scripts/rented.sh watch '$run'" </dev/null || true
+watch() { # on a terminal here, on one there, too: the display is drawn anew in its place
+    local code=0 line="cd '$folder' && exec bash scripts/rented.sh watch '$run'"
+    if [[ -t 0 && -t 1 ]]; then there "$line" -t; else there "$line" </dev/null; fi || code=$?
+    ((code != 130)) || exit 130
 }
 
 main() {
@@ -58,12 +58,12 @@ main() {
     [[ -n $run ]] || run=$(far named </dev/null)
     check_run "$run"
     [[ -z $watch ]] || watch
+    far "ready '$run' $patience" </dev/null
+    far "pack '$run'" </dev/null | (cd "$root" && "$python" -m scripts.receive "$run" --to "$to")
     place=$(mktemp -d)
     trap 'rm -rf "$place"' EXIT
-    far "pack '$run' $patience" </dev/null >"$place/packed.tar.gz"
     cd "$root"
     "$python" -m scripts.keys export >"$place/project.pub"
-    "$python" -m scripts.receive "$run" --to "$to" <"$place/packed.tar.gz"
     "$python" -m scripts.verify "$to/$run" --key "$place/project.pub" ${pinned[@]+"${pinned[@]}"}
 }
 

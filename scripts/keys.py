@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.door import ROOT, SystemClock, enter, flags, settings
+from data.command_line import Parser, flags
+from data.door import ROOT, SystemClock, enter, settings
 from data.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m scripts.keys",
         description=__doc__,
         epilog=EXIT,
@@ -57,12 +58,12 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _way(ways: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str) -> argparse.ArgumentParser:
+def _way(ways: argparse._SubParsersAction[Parser], name: str, about: str) -> argparse.ArgumentParser:
     way = ways.add_parser(
         name,
         help=about,
         description=about,
-        epilog=f"example: python -m scripts.keys {name} {EXAMPLES.get(name, '')}\n\n{EXIT}",
+        epilog=f"example: python -m scripts.keys {f'{name} {EXAMPLES[name]}' if name in EXAMPLES else name}\n\n{EXIT}",
         formatter_class=AS_WRITTEN,
         allow_abbrev=False,
     )

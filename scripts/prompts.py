@@ -13,7 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.door import ROOT, enter, flags
+from data.command_line import Parser, flags
+from data.door import ROOT, enter
 from data.model.errors import UsageError
 
 EXIT = "exit codes: 0 good; 1 the prompts differ (diff); 2 wrong use\n"
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m scripts.prompts",
         description=__doc__,
         epilog=EXIT,
@@ -56,9 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _way(
-    ways: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str, example: str
-) -> argparse.ArgumentParser:
+def _way(ways: argparse._SubParsersAction[Parser], name: str, about: str, example: str) -> argparse.ArgumentParser:
     way = ways.add_parser(
         name,
         help=about,

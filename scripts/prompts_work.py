@@ -16,6 +16,7 @@ from backtesting.core.prompts_used import copy_prompts, prompts_of, used_prompts
 from data.model.canonical import to_json
 from data.model.decisions import Role
 from data.model.escape import escape_line
+from scripts.sheet import Sheet
 
 MOST_RUNS = 3
 COLOURS = {"+": "green", "-": "red", "@": "cyan"}
@@ -31,13 +32,14 @@ def _list(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"prompts": to_json(found)}, ensure_ascii=False))
         return 0
-    table = Table("role", "version", "digest", "runs", "", box=None, padding=(0, 2, 0, 0))
+    table = Table("role", "version", "digest", "runs", box=None, padding=(0, 2, 0, 0))
+    table.add_column("", overflow="fold")
     for used in found:
         prompt, runs = used.prompt, used.runs
         named = ", ".join(runs[-MOST_RUNS:]) + (" …" if len(runs) > MOST_RUNS else "")
         cells = (prompt.role.value, prompt.version, prompt.sha256[:12], f"{len(runs):,}", named)
         table.add_row(*(Text(escape_line(cell), style="" if used.is_here else "dim") for cell in cells))
-    Console().print(table)
+    Sheet().print(table)
     return 0
 
 
@@ -46,7 +48,7 @@ def _show(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(to_json(prompt), ensure_ascii=False))
     else:
-        _say(Console(), [f"{prompt.role.value}, version {prompt.version}, {prompt.sha256}", "", *_lines(prompt)[1:]])
+        _say(Sheet(), [f"{prompt.role.value}, version {prompt.version}, {prompt.sha256}", "", *_lines(prompt)[1:]])
     return 0
 
 
@@ -56,7 +58,7 @@ def _new(options: argparse.Namespace) -> int:
         print(json.dumps({"files": [str(path) for path in paths]}))
         return 0
     hint = f"change them, then run a backtest with --prompts {options.folder}"
-    _say(Console(), [*(str(path) for path in paths), hint])
+    _say(Sheet(), [*(str(path) for path in paths), hint])
     return 0
 
 
@@ -68,7 +70,7 @@ def _diff(options: argparse.Namespace) -> int:
         print(json.dumps({"differences": found}, ensure_ascii=False))
     else:
         lines = [line for lines in found.values() for line in lines]
-        _say(Console(), lines or ["the prompts are the same"], COLOURS)
+        _say(Sheet(), lines or ["the prompts are the same"], COLOURS)
     return 1 if any(found.values()) else 0
 
 

@@ -12,7 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.door import ROOT, enter, flags
+from data.command_line import Parser, flags
+from data.door import ROOT, enter
 
 EXIT = "exit codes: 0 good; 2 wrong use, or what arrived is no packed run"
 
@@ -24,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m scripts.receive",
         description=__doc__,
         epilog=EXIT,

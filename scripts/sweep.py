@@ -14,7 +14,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.door import ROOT, enter, flags
+from data.command_line import Parser, flags
+from data.door import ROOT, enter
 from data.model.errors import UsageError
 
 EXIT = """sweep.example.toml shows every word of a SPEC.
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m scripts.sweep",
         description=__doc__,
         epilog=EXIT,

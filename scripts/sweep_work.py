@@ -46,7 +46,7 @@ def sweep(options: argparse.Namespace) -> int:
             "--address needs a DATABASE_URL that every machine reaches; the embedded database is this machine's"
         )
     spec = read_spec(options.spec)
-    console = Console(stderr=True, width=None if sys.stderr.isatty() else 160)
+    console = Console(stderr=True, width=None if sys.stderr.isatty() else 160, highlight=False)
     with open_database(url, ROOT / "data" / "postgres") as database:
         planned = plan(spec, Store(database.engine), environ)
         ledger = TaskLedger(database.engine, planned.sweep_id)

@@ -67,19 +67,26 @@ class Rented:
         """The words that reach it."""
         return (f"{self.user}@127.0.0.1", str(self.key), str(self.folder))
 
-    def script(self, name: str, *words: str | Path, known: bool = True, **environ: str) -> Told:
-        """Runs scripts/NAME.sh against this machine."""
-        how = ("--port", str(self.port), *(("--known_hosts", str(self.known_hosts)) if known else ()))
-        return self.plain(name, *self.machine, *how, *map(str, words), **environ)
+    @property
+    def how(self) -> tuple[str, ...]:
+        """The flags that go with them."""
+        return ("--port", str(self.port), "--known_hosts", str(self.known_hosts))
 
-    def plain(self, name: str, *words: str, **environ: str) -> Told:
+    def script(self, name: str, *words: str | Path, **environ: str) -> Told:
+        """Runs scripts/NAME.sh against this machine."""
+        return self.plain(name, *self.machine, *self.how, *map(str, words), **environ)
+
+    def plain(
+        self, name: str, *words: str, project: Path = house.ROOT, cwd: Path | None = None, **environ: str
+    ) -> Told:
         done = subprocess.run(
-            ["bash", str(house.ROOT / "scripts" / f"{name}.sh"), *words],
+            ["bash", str(project / "scripts" / f"{name}.sh"), *words],
             capture_output=True,
             text=True,
             check=False,
             timeout=600,
             stdin=subprocess.DEVNULL,
+            cwd=cwd,
             env={**os.environ, **self.environ, **environ},
         )
         return Told(done.returncode, done.stdout, done.stderr)
@@ -128,6 +135,14 @@ def give_packages(folder: Path) -> None:
         if not each.name.startswith(("requirements", "made", "node")):
             (venv / each.name).symlink_to(each)
     shutil.copy(house.ROOT / "requirements.txt", venv)
+
+
+def give_stub(folder: Path, python: str) -> None:
+    """The far end's script in `folder`, and in the place of its Python a shell script."""
+    for path, text in ((folder / ".venv" / "bin" / "python", python), (folder / "scripts" / "rented.sh", None)):
+        path.parent.mkdir(parents=True)
+        path.write_text((house.ROOT / "scripts" / path.name).read_text() if text is None else f"#!/bin/sh\n{text}")
+        path.chmod(0o755)
 
 
 def _keygen(path: Path) -> None:

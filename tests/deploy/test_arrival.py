@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import tarfile
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -100,11 +102,70 @@ def test_what_is_no_packed_run_leaves_nothing(stream: io.BytesIO, said: str, tmp
     assert list(tmp_path.iterdir()) == []
 
 
+def header(name: str, kind: bytes, size: int) -> bytes:
+    member = tarfile.TarInfo(name)
+    member.type, member.size = kind, size
+    return member.tobuf(tarfile.GNU_FORMAT)
+
+
+def extended(records: bytes) -> bytes:
+    """A PAX header before the next file."""
+    return header("pax", tarfile.XHDTYPE, len(records)) + records + bytes(-len(records) % 512)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"22 GNU.sparse.map=a,b\n" + b"21 GNU.sparse.size=9\n",
+        b"22 GNU.sparse.major=1\n" + b"22 GNU.sparse.minor=0\n" + b"25 GNU.sparse.realsize=9\n",
+        b"14 size=-1024\n",
+    ],
+)
+def test_headers_that_mislead_are_refused(odd: bytes, tmp_path: Path) -> None:
+    named = header(f"runs/{RUN}/x", tarfile.REGTYPE, 0)
+    with pytest.raises(DataError, match="no whole packed run"):
+        receive(zipped(extended(odd) + named + b"no number\n" + bytes(502)), RUN, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sparse_file_is_no_plain_one(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no file of run"):
+        receive(packed(LOG, odd=[special(f"runs/{RUN}/x", tarfile.GNUTYPE_SPARSE)]), RUN, tmp_path)
+
+
+def test_no_header_makes_it_take_memory(tmp_path: Path) -> None:
+    much = 64 << 20
+    bomb = zipped(header("x", tarfile.GNUTYPE_LONGNAME, much) + bytes(much))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="no whole packed run"):
+            receive(bomb, RUN, tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < much // 8
+    finally:
+        tracemalloc.stop()
+
+
+def test_folders_without_end_come_to_an_end(tmp_path: Path) -> None:
+    folders = header("runs", tarfile.DIRTYPE, 0) * 10
+    with pytest.raises(DataError, match="larger than 4096 bytes"):
+        receive(zipped(folders), RUN, tmp_path, most_bytes=4096)
+
+
+def zipped(raw: bytes) -> io.BytesIO:
+    return io.BytesIO(gzip.compress(raw))
+
+
 def test_a_run_that_went_on_takes_the_earlier_copys_place(tmp_path: Path) -> None:
     receive(packed(LOG, (f"runs/{RUN}/old", b"")), RUN, tmp_path)
     receive(packed((LOG[0], LOG[1] + b'{"b":2}\n')), RUN, tmp_path)
     assert left_in(tmp_path) == {f"{RUN}/log.jsonl"}
     assert (tmp_path / RUN / "log.jsonl").read_bytes() == b'{"a":1}\n{"b":2}\n'
+
+
+def test_a_torn_last_line_that_the_resume_set_aside_is_no_record(tmp_path: Path) -> None:
+    receive(packed((LOG[0], LOG[1] + b'{"b":')), RUN, tmp_path)
+    receive(packed((LOG[0], LOG[1] + b'{"recovery":1}\n')), RUN, tmp_path)
+    assert (tmp_path / RUN / "log.jsonl").read_bytes() == LOG[1] + b'{"recovery":1}\n'
 
 
 @pytest.mark.parametrize("other", [b'{"a":2}\n{"b":2}\n', b'{"a"'])

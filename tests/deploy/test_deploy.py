@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -65,7 +66,7 @@ def test_a_key_sent_again_takes_the_earlier_ones_place(machine: Rented) -> None:
 def test_only_the_product_travels_and_what_runs_left_stays(machine: Rented) -> None:
     kept = machine.folder / "data" / "runs" / "r1" / "log.jsonl"
     stale = machine.folder / "agents" / "gone.py"
-    for path in (kept, stale):
+    for path in (kept, stale, machine.folder / "scripts" / "rented.sh"):
         path.parent.mkdir(parents=True)
         path.write_text("x")
     assert machine.script("deploy_ec2").code == 0
@@ -75,8 +76,53 @@ def test_only_the_product_travels_and_what_runs_left_stays(machine: Rented) -> N
     assert {"agents", "backtesting", "data", "requirements.txt", ".ci"} <= arrived
     assert arrived & {".git", ".env", "tests", "results", ".arriving"} == set()
     assert {path.name for path in (machine.folder / "data").iterdir()} <= {
-        *("__init__.py", "__pycache__", "door.py", "view.py", "journal", "model", "sources", "store", "runs", "keys")
+        *(
+            "__init__.py",
+            "__pycache__",
+            "command_line.py",
+            "door.py",
+            "view.py",
+            "journal",
+            "model",
+            "sources",
+            "store",
+            "runs",
+            "keys",
+        )
     }
+
+
+def test_what_else_lies_in_the_project_stays_at_home(machine: Rented, tmp_path: Path) -> None:
+    project, elsewhere = tmp_path / "my project", tmp_path / "else where"
+    for path in house.files():
+        if not path.is_relative_to(house.ROOT / "tests"):
+            copy = project / path.relative_to(house.ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, copy)
+    shutil.copytree(house.ROOT / "benchmarks", project / "benchmarks")
+    (project / ".venv").symlink_to(house.ROOT / ".venv")
+    for name in ("notes.txt", "notes.md", "config.toml", ".env", "mine.pem", "agents/.env.old", "scripts/old.key"):
+        (project / name).write_text(CANARY)
+    if os.geteuid() == 0:  # whose number at home may be somebody's there, too
+        os.chown(project / "agent_log_patch.py", 65534, 65534)
+    elsewhere.mkdir()
+    shutil.copy(machine.key, elsewhere / "my own key")
+    host, _, folder = machine.machine
+    told = machine.plain("deploy_ec2", host, "my own key", folder, *machine.how, project=project, cwd=elsewhere)
+    assert (told.code, told.err) == (0, "")
+    arrived = [path for path in machine.folder.rglob("*") if path.is_file() and ".venv" not in path.parts]
+    assert {"README.md", "Makefile", "pyproject.toml", "alembic.ini"} <= {path.name for path in arrived}
+    assert {path.stat().st_uid for path in arrived} == {os.geteuid()}
+    assert [path for path in arrived if CANARY.encode() in path.read_bytes()] == []
+
+
+def test_a_folder_that_holds_something_else_is_left_as_it_is(machine: Rented) -> None:
+    (machine.folder / "docs").mkdir()
+    (machine.folder / "docs" / "thesis.md").write_text("x")
+    told = machine.script("deploy_ec2")
+    assert (told.code, "docs was in that folder before" in told.err) == (2, True)
+    assert (machine.folder / "docs" / "thesis.md").is_file()
+    assert {path.name for path in machine.folder.iterdir()} == {".venv", "docs"}
 
 
 def test_the_signing_key_stays_at_home_and_certifies_the_machines(machine: Rented) -> None:
@@ -141,7 +187,7 @@ def test_nothing_is_replaced_under_a_run(machine: Rented) -> None:
     assert machine.script("deploy_ec2").code == 0
 
 
-ODD_FOLDERS = ("/", ".", "~", "../x", "a/../..", "a'b", "a b", "-x")
+ODD_FOLDERS = ("/", ".", "~", "../x", "a/../..", "a'b", "a b", "-x", "a$(x)", "a`x`", 'a"b', "~/a", "a\nb", "--", "")
 MACHINE = ("u@127.0.0.1", __file__, "agentrader")
 
 
@@ -152,10 +198,7 @@ MACHINE = ("u@127.0.0.1", __file__, "agentrader")
         (("u@h", "no file", "f"), "there is no key file"),
         (("-oProxyCommand=touch x", __file__, "f"), "is no host"),
         (("u@h; touch x", __file__, "f"), "is no host"),
-        *(
-            (("u@h", __file__, folder), "is no folder")
-            for folder in ("/", ".", "~", "../x", "a/../..", "a'b", "a b", "-x")
-        ),
+        *((("u@h", __file__, folder), "is no folder" if folder else "say HOST") for folder in ODD_FOLDERS),
         ((*MACHINE, "--port", "x"), "is no number"),
         ((*MACHINE, "--port"), "needs a value"),
         ((*MACHINE, "--known_hosts", "nowhere"), "there is no file"),
@@ -173,6 +216,9 @@ def test_wrong_use_is_one_line(script: str, words: tuple[str, ...], said: str, t
         ("deploy_ec2", ("--send", "NOT_SET_HERE"), "read -rs NOT_SET_HERE"),
         ("deploy_ec2", ("--send", "sk-canary"), "never its value"),
         ("deploy_ec2", ("--send", "TWO_LINES"), "a new line"),
+        ("deploy_ec2", ("--send", "INTERPOLATED"), "a dollar sign before a brace"),
+        ("deploy_ec2", ("--name",), "needs a name"),
+        ("deploy_ec2", ("--with", "data/store"), "stays where it is"),
         ("deploy_ec2", ("--csv", "nowhere.csv", "S", "1h"), "no such file"),
         ("deploy_ec2", ("--csv", __file__, "S'", "1h"), "are none"),
         ("deploy_ec2", ("--with", "../elsewhere"), "no such path below"),
@@ -186,8 +232,9 @@ def test_wrong_flags_are_one_line(script: str, words: tuple[str, ...], said: str
 
 
 def _wrong(script: str, words: tuple[str, ...], said: str, tmp_path: Path) -> None:
-    told = Rented("", 0, tmp_path, tmp_path).plain(script, *words, TWO_LINES="a\nb")
-    assert (told.code, told.out, told.err.count("\n")) == (2, "", 1)
+    told = Rented("", 0, tmp_path, tmp_path).plain(script, *words, TWO_LINES="a\nb", INTERPOLATED="a${HOME}")
+    assert (told.code, told.out) == (2, "")
+    assert told.err.count("\n") == 1 + "".join(words).count("\n")
     assert told.err.startswith("error: ")
     assert said in told.err
 
@@ -202,8 +249,14 @@ def test_help_has_an_example(script: str, tmp_path: Path) -> None:
     assert {flag for flag in flags if f"--{flag}" not in told.out} == set()
 
 
-def test_the_scripts_are_sound_shell() -> None:
-    for script in sorted((house.ROOT / "scripts").glob("*.sh")):
-        subprocess.run(["bash", "-n", str(script)], check=True)
-        if checker := shutil.which("shellcheck"):
-            subprocess.run([checker, "-x", str(script)], check=True, cwd=house.ROOT)
+SHELL_FILES = sorted(
+    [*(house.ROOT / "scripts").glob("*.sh"), *(house.ROOT / ".ci" / name for name in ("run", "find-python"))]
+)
+
+
+@pytest.mark.parametrize("script", SHELL_FILES, ids=lambda path: path.name)
+def test_the_scripts_are_sound_shell(script: Path) -> None:
+    subprocess.run(["bash", "-n", str(script)], check=True)
+    if (checker := shutil.which("shellcheck")) is None:
+        pytest.skip("no shellcheck: apt-get install shellcheck")
+    subprocess.run([checker, "-x", str(script)], check=True, cwd=house.ROOT)

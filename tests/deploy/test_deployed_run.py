@@ -36,11 +36,12 @@ def job(folder: Path) -> psutil.Process:
 
 
 def local_digest(url: str, bars: Path, to: Path, *words: str) -> str:
-    """The result digest of the same run on this machine."""
+    """The result digest of the same run on this machine, where `make demo` has brought other data already."""
     environ = {**os.environ, "DATABASE_URL": url, "AGENTRADER_KEYS": str(to / "keys")}
+    sample = ("-m", "scripts.ingest", "sample")
     ingest = ("-m", "scripts.ingest", "csv", str(bars), "--symbol", "BTCUSDT", "--interval", "1h")
     play = ("-m", "backtesting.core.authentic_backtest", *RULES, *words, "--output_dir", str(to / "runs"), "--json")
-    for command in (ingest, play):
+    for command in (sample, ingest, play):
         said = subprocess.run(
             [sys.executable, *command], cwd=house.ROOT, env=environ, capture_output=True, text=True, check=True
         )
