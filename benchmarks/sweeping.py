@@ -23,6 +23,7 @@ from benchmarks.place import Place
 from benchmarks.rows import Row, in_turn, middle, spent
 from data.model.canonical import canonical_bytes
 from data.store.tasks import Task, TaskLedger
+from data.view import reach
 
 BARS, TASKS, CLAIM = 200_000, 2_000, 200
 _NUMBERS = count(1)
@@ -118,13 +119,13 @@ def _reading(place: Place) -> Iterator[Row]:
     asked = place.settings
     symbol, store = asked.symbols[0], place.store
     window = store.windows(symbol)[0]
-    known_by = datetime.combine(window.last_on, time.max, UTC)
+    whole = reach(window.first_on, datetime.combine(window.last_on, time.max, UTC))
     found = in_turn(
         {
             "columns": lambda: (
                 spent(lambda: store.columns(symbol, asked.interval, window.first_on, window.last_on)).wall
             ),
-            "digest": lambda: spent(lambda: store.data_digest((symbol,), asked.interval, known_by)).wall,
+            "digest": lambda: spent(lambda: store.data_digest((symbol,), asked.interval, whole)).wall,
         },
         place.rounds,
         place.tell,

@@ -17,7 +17,7 @@ import numpy as np
 from backtesting.accounting.annualisation import periods_per_year
 from backtesting.core.arguments import read_arguments
 from backtesting.core.job import Job
-from backtesting.core.resuming import read_begun
+from backtesting.core.resuming import Begun, read_begun
 from backtesting.research.questions import AgentsQuestion, run_id_of
 from backtesting.research.spec import AgentChoice
 from backtesting.research.trials import Trial, numbers
@@ -63,7 +63,7 @@ class AgentRun:
         begun = read_begun(self.folder)
         if begun is not None:
             self._require_same(to_json(begun.question))
-        settings = read_arguments(self._words(again=begun is not None), self.environ, _recall)
+        settings = read_arguments(self._words(begun), self.environ, _recall)
         name, hands, out = run_id_of(self.key), self.hands, io.StringIO()
         job = Job(settings, self.environ, name, ROOT, hands.monotonic, hands.sleep, hands.clock)
         code = job.run(out, io.StringIO())
@@ -75,15 +75,16 @@ class AgentRun:
             raise RunIncomplete(f"run {name} stopped: {reason}")
         return self._trial(summary)
 
-    def _words(self, *, again: bool) -> list[str]:
+    def _words(self, begun: Begun | None) -> list[str]:
+        """A run that goes on has what is left of its budget, unless the spec has another one since."""
         asked, chosen = self.question.question, self.chosen
         words = ["--json", "--yes", "--database", self.database_url, "--output_dir", str(self.runs)]
         words += ["--max_failures", str(chosen.max_failures)]
-        if chosen.budget_usd is not None:
+        if chosen.budget_usd is not None and (begun is None or begun.budget != str(chosen.budget_usd)):
             words += ["--budget_usd", str(chosen.budget_usd)]
         if chosen.base_url is not None:
             words += ["--base_url", chosen.base_url]
-        if again:
+        if begun is not None:
             return [*words, "--resume", str(self.folder)]
         values = {
             "symbol": asked.symbols[0],

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from data.model.errors import UsageError
 
-LOCAL, RAY = "local", "ray"
+LOCAL = "local"
 T = TypeVar("T")
 
 

@@ -6,22 +6,19 @@ escaped, and control characters are shown.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from backtesting.audit.amounts import MINUS, NONE, percent
+from backtesting.audit.sheet import asset, environment, policy
 from backtesting.research.heat import heat_maps
 from backtesting.research.outcomes import Outcome, Outcomes
 from backtesting.research.planning import Plan
 from backtesting.research.strategies import STRATEGIES
 from data.model.canonical import decimal_text
-from data.model.escape import escape_line
 
 ASSETS = Path(__file__).parent / "assets"
-HOUSE_STYLE = Path(__file__).parents[1] / "audit" / "assets" / "report.css"
 ROWS, FAILED = 50, 20
 
 
@@ -34,33 +31,31 @@ def write_page(outcomes: Outcomes, plan: Plan, path: Path) -> None:
 
 def page_html(outcomes: Outcomes, plan: Plan) -> str:
     """The page. Equal results give equal bytes."""
-    environment = Environment(
-        loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined, finalize=_shown,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
-    style = HOUSE_STYLE.read_text("utf-8") + (ASSETS / "sweep.css").read_text("utf-8")
+    style = asset("report.css") + (ASSETS / "sweep.css").read_text("utf-8")
     best = outcomes.ranked[0] if outcomes.ranked else None
-    return environment.get_template(
-        "sweep.html.j2"
-    ).render(
-        policy=f"default-src 'none'; style-src {_source(style)}; base-uri 'none'; form-action 'none'",
-        style=Markup(style),  # noqa: S704 - our own files
-        sweep_id=outcomes.sweep_id,
-        name=plan.spec.name,
-        what=f"{', '.join(plan.spec.symbols)} · {plan.spec.interval.value} bars · {_windows(plan)}",
-        count=len(outcomes.all),
-        best=None if best is None else _row(outcomes, best),
-        verdict=outcomes.verdict,
-        warnings=plan.warnings,
-        tiles=_tiles(outcomes, plan),
-        maps=heat_maps(outcomes),
-        several=len({each.where for each in outcomes.all}) > 1,
-        rows=[_row(outcomes, each) for each in outcomes.ranked[:ROWS]],
-        unrated=len(outcomes.done) - len(outcomes.ranked),
-        failed=[(each.who, each.question.symbol, each.window, each.reason) for each in outcomes.failed[:FAILED]],
-        failed_count=len(outcomes.failed),
-        rules=[(rule.name, rule.says) for rule in STRATEGIES.values() if rule.name in _names(plan)],
-        settings=_settings(plan),
+    return (
+        environment(ASSETS)
+        .get_template("sweep.html.j2")
+        .render(
+            policy=policy((), style),
+            style=Markup(style),  # noqa: S704 - our own files
+            sweep_id=outcomes.sweep_id,
+            name=plan.spec.name,
+            what=f"{', '.join(plan.spec.symbols)} · {plan.spec.interval.value} bars · {_windows(plan)}",
+            count=len(outcomes.all),
+            best=None if best is None else _row(outcomes, best),
+            verdict=outcomes.verdict,
+            warnings=plan.warnings,
+            tiles=_tiles(outcomes, plan),
+            maps=heat_maps(outcomes),
+            several=len({each.where for each in outcomes.all}) > 1,
+            rows=[_row(outcomes, each) for each in outcomes.ranked[:ROWS]],
+            unrated=len(outcomes.done) - len(outcomes.ranked),
+            failed=[(each.who, each.question.symbol, each.window, each.reason) for each in outcomes.failed[:FAILED]],
+            failed_count=len(outcomes.failed),
+            rules=[(rule.name, rule.says) for rule in STRATEGIES.values() if rule.name in _names(plan)],
+            settings=_settings(plan),
+        )
     )
 
 
@@ -82,7 +77,7 @@ def _tiles(outcomes: Outcomes, plan: Plan) -> list[tuple[str, str, str]]:
         ("Trials", f"{len(outcomes.all):,}", left_out),
         ("Best Sharpe", _ratio(best.trial.sharpe if best and best.trial else None), "annual"),
         ("Best by chance alone", _ratio(expected), "mean of as many worthless trials"),
-        ("Deflated Sharpe", "-" if deflated is None else f"{deflated:.0%}", "probability that it is more than that"),
+        ("Deflated Sharpe", _chance(deflated), "probability that it is more than that"),
         ("Failed", f"{len(outcomes.failed):,}", "tried again by the same command" if outcomes.failed else "none"),
     ]
 
@@ -94,13 +89,13 @@ def _row(outcomes: Outcomes, each: Outcome) -> dict[str, object]:
     return {
         "who": each.who,
         "where": each.where,
-        "parameters": ", ".join(f"{name} {value}" for name, value in outcomes.varied(each).items()) or "-",
-        "rate": f"{trial.total_return:+.2%}",
-        "held": "-" if trial.buy_and_hold_return is None else f"{trial.buy_and_hold_return:+.2%}",
+        "parameters": ", ".join(f"{name} {value}" for name, value in outcomes.varied(each).items()) or NONE,
+        "rate": percent(trial.total_return),
+        "held": NONE if trial.buy_and_hold_return is None else percent(trial.buy_and_hold_return),
         "tone": "good" if trial.total_return > 0 else "bad",
         "sharpe": _ratio(trial.sharpe),
-        "deflated": "-" if deflated is None else f"{deflated:.0%}",
-        "drawdown": f"{trial.max_drawdown:.2%}",
+        "deflated": _chance(deflated),
+        "drawdown": percent(trial.max_drawdown),
         "turnover": _ratio(trial.turnover),
         "fills": f"{trial.fills:,}",
         "run": trial.run_id or "",
@@ -124,12 +119,8 @@ def _settings(plan: Plan) -> list[tuple[str, str]]:
 
 
 def _ratio(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+    return NONE if value is None else f"{value:.2f}".replace("-", MINUS)
 
 
-def _source(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-def _shown(value: object) -> object:
-    return escape_line(value) if type(value) is str else value
+def _chance(value: float | None) -> str:
+    return NONE if value is None else percent(value, sign=False, digits=0)

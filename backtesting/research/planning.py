@@ -24,6 +24,7 @@ from data.model.market import FactKind
 from data.model.question import AgentSpec, Question
 from data.store.store import Store
 from data.store.tasks import Task
+from data.view import LOOKBACK
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def _prepared(spec: Spec, symbol: str, window: Window, store: Store) -> Prepared
     words += ["--start_date", str(window.start_on), "--end_date", str(window.end_on)]
     words += ["--initial_cash", str(spec.initial_cash)]
     models = dict.fromkeys(Role, resolve_model(RULES))
-    found = prepare(read_arguments(words, {}), store, models, load_prompts(None))
+    found = prepare(read_arguments(words, {}), store, models, load_prompts(None), max(LOOKBACK, spec.warmup + 1))
     splits = [action for action in found.actions[symbol] if action.kind is FactKind.SPLIT]
     if splits and spec.strategies:
         raise DataError(

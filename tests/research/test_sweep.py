@@ -97,7 +97,7 @@ def test_the_page_is_whole_and_asks_for_nothing(sweeping: Sweeping) -> None:
     assert "script" not in tags
     assert "table" in tags
     assert not [attrs for _, attrs in found if {"src", "style", "onclick"} & set(attrs)]
-    assert "default-src 'none'; style-src 'sha256-" in unescape(page)
+    assert "default-src 'none'; script-src 'none'; style-src 'sha256-" in unescape(page)
     assert 'class="heat"' in page
     assert "Bailey and Lopez de Prado" in page
     assert "The best of 14 trials" in page
