@@ -48,7 +48,7 @@ class Crew:
             actions,
             ahead,
             concurrency=self.concurrency,
-            wait=self.switch.wait,
+            outcome=self.switch.outcome,
             wake=self.channel.admission.wake,
             may_begin=self.may_begin,
         )

@@ -118,15 +118,15 @@ class Pipeline:
         ahead: Ahead,
         *,
         concurrency: int,
-        wait: Callable[[Callable[[], Any]], Any],
+        outcome: Callable[[Future[dict[str, Any]]], dict[str, Any]],
         wake: Callable[[], None],
         may_begin: Callable[[], bool],
     ) -> None:
-        """`wait` runs something slow that a signal may cut short; `wake` tells those who queue for a call that the
+        """`outcome` waits for a result, which a signal may cut short; `wake` tells those who queue for a call that the
         order has changed; nobody is ahead until `may_begin`, because what is on record is played again bar by bar."""
         self._session, self._podium = session, podium
         self._account, self._actions, self._ahead = account, actions, ahead
-        self._wait, self._wake, self._may_begin = wait, wake, may_begin
+        self._outcome, self._wake, self._may_begin = outcome, wake, may_begin
         self._depth = concurrency + concurrency // 4 + 1
         self._missing = 1 / self._depth
         self._turn = threading.Condition()
@@ -152,7 +152,7 @@ class Pipeline:
         self._look_ahead(due, of)
         seat.settle(book, committed)
         self._wake()
-        result: dict[str, Any] = self._wait(seat.result.result)
+        result = self._outcome(seat.result)
         del self._seats[number]
         self._learn(held=seat is expected, ordered=bool(result["record"].orders))
         return result

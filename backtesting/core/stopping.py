@@ -10,6 +10,8 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
 from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
@@ -18,6 +20,7 @@ import httpx
 
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_LOOK_S = 0.2
 
 
 class Stopped(BaseException):
@@ -63,6 +66,19 @@ class StopSwitch:
             return call()
         finally:
             self._waiting = False
+
+    def outcome(self, future: Future[T]) -> T:
+        """A future's result, waited for as in `wait`.
+
+        Looks up now and then: of two signals at once the system may give one to another thread, which wakes nobody.
+        """
+
+        def landed() -> T:
+            while not future.done():
+                wait_for([future], timeout=_LOOK_S)
+            return future.result()
+
+        return self.wait(landed)
 
     def pause(self, seconds: float, sleep: Callable[[float], None]) -> None:
         """Sleeps. Raises Stopped if a signal came, or whoever walks the bars called everything off."""

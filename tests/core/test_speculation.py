@@ -150,7 +150,7 @@ class Flight:
             {},
             ahead,
             concurrency=self.concurrency,
-            wait=lambda call: call(),
+            outcome=lambda future: future.result(),
             wake=self.admission.wake,
             may_begin=lambda: True,
         )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
+from concurrent.futures import Future
 
 import httpx
 import pytest
@@ -62,3 +64,27 @@ def test_a_signal_that_comes_as_a_wait_begins_is_heard(monkeypatch: pytest.Monke
         monkeypatch.setattr(switch, "check", lambda: signal.raise_signal(signal.SIGTERM))
         with pytest.raises(Stopped, match="SIGTERM"):
             switch.wait(lambda: pytest.fail("nobody would wake it"))
+
+
+def test_a_signal_that_another_thread_took_is_heard_while_a_result_is_waited_for() -> None:
+    switch, never, masked = StopSwitch(), Future[None](), threading.Event()
+
+    def take_it() -> None:
+        masked.wait()
+        time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    other = threading.Thread(target=take_it)
+    wakes_it_at_last = threading.Timer(10, never.set_result, [None])
+    with switch.listening():
+        other.start()
+        wakes_it_at_last.start()
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        masked.set()
+        try:
+            with pytest.raises(Stopped, match="SIGTERM"):
+                switch.outcome(never)
+            assert not never.done(), "only the result woke it"
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            wakes_it_at_last.cancel()
