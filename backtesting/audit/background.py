@@ -16,7 +16,7 @@ from backtesting.audit.wire import Message, raw_body, read_prompt
 from data.journal.reading import read_live
 from data.model.canonical import Json
 from data.model.errors import DataError, UsageError
-from data.model.instants import iso, parse_instant, show
+from data.model.instants import iso, show
 from data.model.market import Bar
 from data.model.protocols import Record
 from data.model.trading import Cancellation, Fill
@@ -100,10 +100,8 @@ def _count(story: Story) -> int:
 def _place(record: Record) -> tuple[str, str] | None:
     """The bar's open time and the symbol of the decision that a record belongs to."""
     if record.kind == "market.view":
-        bar = record.body["bar"]
-        return (
-            (iso(parse_instant(str(bar["open_time"]))), str(record.body["symbol"])) if isinstance(bar, dict) else None
-        )
+        bar = record.body.get("bar")
+        return (str(bar.get("open_time")), str(record.body.get("symbol"))) if isinstance(bar, dict) else None
     parts = (record.slot or "").split("/")
     return (parts[1], "/".join(parts[2:-3])) if record.kind == "llm.request" and len(parts) >= 6 else None
 

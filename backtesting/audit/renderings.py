@@ -30,7 +30,7 @@ class Rendered:
 
 
 def render(run_dir: Path) -> Rendered:
-    """Every rendering, in memory. Raises DataError if the folder holds no readable log, or a number without end."""
+    """Every rendering, in memory. Raises DataError if the folder holds no readable log."""
     talk: list[str] = []
     last: list[Record] = []
 
@@ -41,11 +41,7 @@ def render(run_dir: Path) -> Rendered:
                 last[:] = [record]
             yield record
 
-    story = read_story(heard())
-    try:
-        files = {**_files(story), "agent_comms.log": "".join(f"{line}\n" for line in talk)}
-    except (ValueError, ArithmeticError) as error:
-        raise DataError(f"{run_dir} does not read: {error}") from error
+    files = _files(read_story(heard())) | {"agent_comms.log": "".join(f"{line}\n" for line in talk)}
     return Rendered({name: text.encode() for name, text in files.items()}, last[0] if last else None)
 
 

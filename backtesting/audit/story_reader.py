@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
+from typing import TypeVar
 
 from pydantic import ValidationError
 
+from backtesting.accounting.significance import Significance
 from backtesting.audit.story import Entry, EquityPoint, Exchange, Reply, Session, Story, Trial, Trouble, parse
-from data.model.canonical import Json
+from data.model.canonical import Json, decimal_text, to_json
 from data.model.decisions import Abstention, Decision, Opinion, Role
 from data.model.errors import DataError
 from data.model.instants import iso, parse_instant
@@ -21,6 +23,8 @@ from data.model.market import Bar, Fact, Instrument
 from data.model.protocols import Record
 from data.model.question import Question
 from data.model.trading import Cancellation, EquityRow, Fill, Trade
+
+T = TypeVar("T")
 
 
 def read_story(records: Iterable[Record]) -> Story:
@@ -59,10 +63,10 @@ class _Reader:
             "opinion.malformed": self._malformed,
             "decision": self._decision,
             "equity": self._equity,
-            "fill": lambda record: self.story.fills.append(Entry(record.seq, parse(Fill, record.body))),
+            "fill": lambda record: self.story.fills.append(Entry(record.seq, _read(Fill, record.body))),
             "cancellation": self._cancellation,
-            "trade": lambda record: self.story.trades.append(Entry(record.seq, parse(Trade, record.body))),
-            "action": lambda record: self.story.actions.append(Entry(record.seq, parse(Fact, record.body))),
+            "trade": lambda record: self.story.trades.append(Entry(record.seq, _read(Trade, record.body))),
+            "action": lambda record: self.story.actions.append(Entry(record.seq, _read(Fact, record.body))),
             "recovery": lambda record: self.story.recoveries.append(record.seq),
             "orphan": lambda record: self.story.orphans.append(record.seq),
             "project.entry": self._entry,
@@ -75,7 +79,7 @@ class _Reader:
             taker(record)
 
     def _bar(self, record: Record) -> None:
-        self.story.bars.setdefault(str(record.body["symbol"]), []).append(parse(Bar, record.body["bar"]))
+        self.story.bars.setdefault(str(record.body["symbol"]), []).append(_read(Bar, record.body["bar"]))
 
     def _session(self, record: Record) -> None:
         body = record.body
@@ -85,7 +89,7 @@ class _Reader:
             symbol=str(body["symbol"]),
             bar_open_time=opened,
             as_of=parse_instant(str(body["as_of"])),
-            price=Decimal(str(body["price"])),
+            price=_read(Decimal, body["price"]),
             seq=record.seq,
         )
         self._sessions[iso(opened), self._current.symbol] = self._current
@@ -133,7 +137,7 @@ class _Reader:
             return
         agent = str(body["agent"])
         if body.get("opinion") is not None:
-            answer: Opinion | Abstention = parse(Opinion, body["opinion"])
+            answer: Opinion | Abstention = _read(Opinion, body["opinion"])
         else:
             answer = Abstention(_role(agent), str(body["abstention"]))
         session.answers[agent] = Entry(record.seq, answer)
@@ -149,21 +153,24 @@ class _Reader:
         session = self._sessions.get((at, str(record.body["symbol"])))
         if session is None:
             raise ValueError("no session was begun for it")
-        session.decision = Entry(record.seq, parse(Decision, record.body))
+        session.decision = Entry(record.seq, _read(Decision, record.body))
 
     def _cancellation(self, record: Record) -> None:
-        self.story.cancellations.append(Entry(record.seq, parse(Cancellation, record.body)))
+        self.story.cancellations.append(Entry(record.seq, _read(Cancellation, record.body)))
 
     def _equity(self, record: Record) -> None:
         body = record.body
-        opened, benchmark = parse_instant(str(body["bar_open_time"])), Decimal(str(body["benchmark"]))
-        self.story.equity.append(EquityPoint(record.seq, parse(EquityRow, body), opened, benchmark))
+        opened, benchmark = parse_instant(str(body["bar_open_time"])), _read(Decimal, body["benchmark"])
+        self.story.equity.append(EquityPoint(record.seq, _read(EquityRow, body), opened, benchmark))
 
     def _entry(self, record: Record) -> None:
         numbers = (parse(int, record.body[name]) for name in Trial._fields)
         self.story.trial = Entry(record.seq, Trial(*numbers))
 
     def _end(self, record: Record) -> None:
+        _read(dict[str, Decimal | None], record.body.get("metrics") or {})
+        if record.body.get("significance") is not None:
+            _read(Significance, record.body["significance"])
         self.story.end = record
 
     def _of(self, record: Record) -> Session | None:
@@ -176,8 +183,8 @@ class _Reader:
 
 def _begin(record: Record) -> Story:
     listed = record.body.get("instruments") or []
-    instruments = [parse(Instrument, item) for item in listed] if isinstance(listed, list) else []
-    question = parse(Question, record.body["question"])
+    instruments = [_read(Instrument, item) for item in listed] if isinstance(listed, list) else []
+    question = _read(Question, record.body["question"])
     return Story(record, question, {instrument.symbol: instrument for instrument in instruments})
 
 
@@ -186,9 +193,16 @@ def _exchange(body: Mapping[str, Json]) -> Exchange:
         model=_optional(body.get("gen_ai.response.model")),
         input_tokens=parse(int, body.get("gen_ai.usage.input_tokens") or 0),
         output_tokens=parse(int, body.get("gen_ai.usage.output_tokens") or 0),
-        cost_usd=_optional(body.get("cost_usd")),
-        latency_s=parse(float, body["latency_s"]) if body.get("latency_s") is not None else None,
+        cost_usd=_cost(body.get("cost_usd")),
+        latency_s=_read(float, body["latency_s"]) if body.get("latency_s") is not None else None,
     )
+
+
+def _read(kind: type[T], body: Json | Mapping[str, Json]) -> T:
+    """As `parse`; raises ValueError also for a number so large or small that it cannot be written out."""
+    value = parse(kind, body)
+    to_json(value)
+    return value
 
 
 def _role(agent: str) -> Role:
@@ -200,8 +214,12 @@ def _optional(value: Json) -> str | None:
     return None if value is None else str(value)
 
 
+def _cost(value: Json) -> str | None:
+    return None if value is None else decimal_text(parse(Decimal, value))
+
+
 def _brief(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
         return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-    return f"{type(error).__name__}: {error}"
+    return str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"

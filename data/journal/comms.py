@@ -41,6 +41,13 @@ def money(amount: Json) -> str:
     return f"{'-' if value < 0 else ''}${shown}"
 
 
+def _percent(part: Json) -> str:
+    try:
+        return f"{(Decimal(str(part or 0)) * 100).quantize(Decimal('0.1'))}%"
+    except ArithmeticError:
+        return escape_line(str(part))
+
+
 def _run_begin(record: Record) -> list[_Line]:
     body, question = record.body, _inner(record.body, "question")
     symbols = question.get("symbols")
@@ -111,10 +118,9 @@ def _decision(record: Record) -> list[_Line]:
     if isinstance(failure, Mapping):
         who = f"Agent {_agent(failure)}: " if failure.get("agent") else ""
         return [("ERROR", f"Decision: FAILED, {_text(failure, 'reason')}: {who}{_text(failure, 'detail')}")]
-    confidence = Decimal(str(body.get("confidence") or 0)) * 100
     clamps = body.get("clamps")
     return [
-        ("INFO", f"Decision: {_text(body, 'action')} with {confidence:.1f}% confidence"),
+        ("INFO", f"Decision: {_text(body, 'action')} with {_percent(body.get('confidence'))} confidence"),
         *(
             ("INFO", f"Limit {_text(c, 'rule')}: {_text(c, 'field')} {_text(c, 'before')} becomes {_text(c, 'after')}")
             for c in (clamps if isinstance(clamps, list) else ())
