@@ -1,9 +1,8 @@
 """How sure a result is: intervals of total return and Sharpe ratio by the stationary bootstrap.
 
-Blocks of random length are drawn from the run's own returns (Politis and Romano 1994), so that runs of gains and losses
-stay together; the mean length is what the returns' own autocorrelation asks for (Politis and White 2004, corrected by
-Patton, Politis and White 2009), as `arch` has both. The interval says how far the result could differ by the luck of
-the draw over bars like these; not how often other strategies were tried, and nothing about other markets.
+Blocks of random length are drawn from the run's own returns; how long they are, the returns' own autocorrelation says.
+The interval says how far the result could differ by the luck of the draw over bars like these; not how often other
+strategies were tried, and nothing about other markets.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backtesting.accounting.resampling import block_length, draws
 from backtesting.accounting.returns import Series, sharpe
 
 FEWEST = 20
@@ -44,15 +44,12 @@ def significance(
     """Percentile intervals of `resamples` draws; equal for an equal seed. None for too few or constant returns."""
     if returns.size < FEWEST or sharpe(returns, periods_per_year) is None:
         return None
-    from arch.bootstrap import StationaryBootstrap  # noqa: PLC0415 (a second to load)
+    block = block_length(returns)
 
-    block = _block_bars(returns)
-    draws = StationaryBootstrap(block, returns, seed=np.random.default_rng(seed))
+    def both(drawn: Series) -> tuple[float, float]:
+        return _total(drawn), sharpe(drawn, periods_per_year) or 0.0
 
-    def both(drawn: Series) -> Series:
-        return np.array([_total(drawn), sharpe(drawn, periods_per_year) or 0.0])
-
-    drawn = draws.apply(both, resamples)
+    drawn = [both(returns[places]) for places in draws(returns.size, block, seed=seed, count=resamples)]
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
     total, ratio = both(returns)
     return Significance(
@@ -76,19 +73,10 @@ def difference(first: Series, second: Series, *, seed: int, resamples: int = 100
     value, apart = _total(second) - _total(first), second - first
     if not np.any(apart):
         return Range(0.0, 0.0, 0.0, level)
-    from arch.bootstrap import StationaryBootstrap  # noqa: PLC0415 (a second to load)
-
-    block = _block_bars(apart) if np.ptp(apart) else 1.0
-    draws = StationaryBootstrap(block, first, second, seed=np.random.default_rng(seed))
-    drawn = draws.apply(lambda one, other: np.array([_total(other) - _total(one)]), resamples)
+    places = draws(apart.size, block_length(apart), seed=seed, count=resamples)
+    drawn = [_total(second[drawn]) - _total(first[drawn]) for drawn in places]
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return Range(value, float(low), float(high), level)
-
-
-def _block_bars(returns: Series) -> float:
-    from arch.bootstrap import optimal_block_length  # noqa: PLC0415 (a second to load)
-
-    return float(np.clip(optimal_block_length(returns)["stationary"].iloc[0], 1.0, returns.size / 2))
 
 
 def _total(returns: Series) -> float:
