@@ -7,8 +7,9 @@ from decimal import Decimal
 from pathlib import Path
 
 from backtesting.accounting.significance import Range
-from backtesting.audit.cards import Card, Numbers
+from backtesting.audit.cards import Card
 from backtesting.audit.servers import Server
+from backtesting.audit.summary import Summary
 from backtesting.audit.verdict import Proof
 from data.model.canonical import Json, to_json
 from data.model.escape import escape_line
@@ -33,9 +34,9 @@ def shown(found: Card, proof: Proof | None) -> Iterator[str]:
 
 
 def for_programs(found: Card, proof: Proof | None) -> dict[str, Json]:
-    """Money as JSON numbers, as the main job's summary has it."""
-    numbers = found.numbers
-    body: dict[str, Json] = {
+    """The main job's summary, if the run has one, and over it where the run lies now and what is known of its proof."""
+    summary = {} if found.numbers is None else found.numbers.for_programs()
+    return summary | {
         "run_id": found.run_id,
         "run_dir": str(found.folder),
         "status": found.status,
@@ -50,13 +51,9 @@ def for_programs(found: Card, proof: Proof | None) -> dict[str, Json]:
         "result_digest": found.digest,
         "head": found.head,
         "progress": found.progress or None,
+        "report": _held(found.folder / "report.html"),
+        "communications_log": _held(found.folder / "agent_comms.log"),
     }
-    if numbers is not None:
-        money = {name: _number(getattr(numbers, name)) for name in ("final_equity", "costs_paid", "cost_usd")}
-        whole = to_json(numbers)
-        assert isinstance(whole, dict)
-        body |= {**whole, **money}
-    return body
 
 
 def checked(found: Card, proof: Proof | None) -> str:
@@ -122,7 +119,7 @@ def _agents(found: Card) -> Iterator[tuple[str, str]]:
         yield from ((agent.role, f"{agent.model}, prompt {agent.prompt}") for agent in agents)
 
 
-def _numbers(found: Card, numbers: Numbers) -> Iterator[tuple[str, str]]:
+def _numbers(found: Card, numbers: Summary) -> Iterator[tuple[str, str]]:
     yield "decisions", f"{numbers.decisions:,}, {numbers.failed:,} failed"
     yield "replies", f"{numbers.replies_traced:,} of {numbers.replies:,} replies trace to a recorded provider response"
     yield "fills, trades", f"{numbers.fills:,}, {numbers.trades:,}"
@@ -138,6 +135,10 @@ def _numbers(found: Card, numbers: Numbers) -> Iterator[tuple[str, str]]:
 
 def _server(server: Server) -> str:
     return f"{server} ({server.answers:,} answers)"
+
+
+def _held(file: Path) -> str | None:
+    return str(file) if file.is_file() else None
 
 
 def _number(amount: Decimal | None) -> float | None:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from backtesting.accounting.significance import Range
 from backtesting.audit.standing import Lookout, Standing
 from backtesting.audit.story import parse
+from backtesting.audit.summary import Summary
 from data.journal.examine import Examination, Verdict, examine
 from data.journal.following import is_held
 from data.journal.reading import LOG_NAME, read_first
@@ -26,29 +27,6 @@ from data.model.instants import show
 from data.model.question import Question
 
 RUNNING, CUT_OFF, UNREADABLE = "running", "cut off", "unreadable"
-
-
-@dataclass(frozen=True, slots=True)
-class Numbers:
-    """What a run recorded of itself at its end. Returns are fractions; `cost_usd` is None where a price is unknown."""
-
-    bars: int
-    decisions: int
-    failed: int
-    replies: int
-    replies_traced: int
-    fills: int
-    trades: int
-    final_equity: Decimal | None
-    total_return: float | None
-    buy_and_hold_return: float | None
-    costs_paid: Decimal
-    calls: int
-    retries: int
-    input_tokens: int
-    output_tokens: int
-    cost_usd: Decimal | None
-    wall_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +46,7 @@ class Card:
     question: Question | None = None
     model: str = ""
     standing: Standing | None = None
-    numbers: Numbers | None = None
+    numbers: Summary | None = None
     interval: Range | None = None
     digest: str | None = None
     head: str | None = None
@@ -162,7 +140,7 @@ def _card(folder: Path, found: Examination, *, held: bool) -> Card:
         begun_at=_begun_at(folder),
         question=parse(Question, begin["question"]),
         model=str(begin["model_note"]).removeprefix("model: "),
-        numbers=parse(Numbers, end["summary"]),
+        numbers=parse(Summary, end["summary"]),
         interval=parse(Range, drawn["total_return"]) if isinstance(drawn, dict) else None,
         digest=None if end["result_digest"] is None else str(end["result_digest"]),
         head=found.head,

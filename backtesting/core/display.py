@@ -18,8 +18,8 @@ from rich.table import Column
 from rich.text import Text
 
 from backtesting.audit.standing import Standing
+from backtesting.audit.summary import Summary
 from backtesting.core.loop import Tape
-from backtesting.core.outcome import Summary
 from backtesting.core.timeline import Step
 from data.model.escape import escape_line
 from data.model.instants import show

@@ -7,8 +7,8 @@ from pathlib import Path
 from rich.console import Console
 
 from backtesting.audit.sharing import Handout, share
+from backtesting.audit.summary import Summary
 from backtesting.core.environment import changed_files
-from backtesting.core.outcome import Summary
 from data.model.canonical import Json
 
 

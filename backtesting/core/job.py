@@ -12,13 +12,14 @@ from typing import TextIO
 from rich.console import Console
 
 from agents.prompt_files import Prompt, load_prompts
+from backtesting.audit.summary import Summary
 from backtesting.core.arguments import Settings
 from backtesting.core.consent import Ask
 from backtesting.core.display import show_summary
 from backtesting.core.fetching import bring_data
 from backtesting.core.notices import Notices, require_places
 from backtesting.core.opening import Office, going_on
-from backtesting.core.outcome import Summary, recorded_summary
+from backtesting.core.outcome import recorded_summary
 from backtesting.core.playing import Playing
 from backtesting.core.preparation import prepare
 from backtesting.core.reckoning import Reckoning, own_prices

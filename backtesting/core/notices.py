@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from backtesting.core.outcome import Summary
+from backtesting.audit.summary import Summary
 from data.model.canonical import Json
 from data.model.errors import AgentraderError, JournalBroken, UsageError
 from data.model.escape import escape_line

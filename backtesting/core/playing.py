@@ -12,6 +12,7 @@ from rich.console import Console
 
 from agents.llm.channel import Channel
 from agents.llm.models import RULES
+from backtesting.audit.summary import Summary
 from backtesting.core.arguments import Settings
 from backtesting.core.crew import Crew
 from backtesting.core.display import Advance, near, progress
@@ -20,7 +21,7 @@ from backtesting.core.loop import Session, Tape
 from backtesting.core.market import market_in
 from backtesting.core.notices import BudgetWatch, Notices
 from backtesting.core.opening import Office, Opened, going_on
-from backtesting.core.outcome import Result, Summary, end
+from backtesting.core.outcome import Result, end
 from backtesting.core.podium import Podium
 from backtesting.core.preparation import Prepared
 from backtesting.core.reckoning import own_prices

@@ -52,6 +52,10 @@ def test_a_finished_run_is_listed_with_its_numbers(
     assert (one["status"], one["result_digest"]) == ("complete", metrics["result_digest"])
     for name in ("total_return", "decisions", "failed", "calls", "retries", "input_tokens", "fills"):
         assert one[name] == summary[name]
+    assert (one["report"], one["communications_log"]) == (
+        f"{one['run_dir']}/report.html",
+        f"{one['run_dir']}/agent_comms.log",
+    )
     assert one["cost_usd"] == pytest.approx(float(summary["cost_usd"]))
     assert one["interval"] == metrics["significance"]["total_return"]
     assert one["verdict"] == "INTACT, UNANCHORED (fast look)"
