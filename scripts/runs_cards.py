@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
+from typing import TypeAlias
 
 from backtesting.accounting.significance import Range
 from backtesting.audit.cards import Card
@@ -17,14 +19,27 @@ from data.model.instants import iso, show
 
 HEADINGS = ("run", "status", "window", "model", "return", "95 % interval", "cost USD", "digest", "checked")
 UNKNOWN = "unknown"
+Cells: TypeAlias = tuple[str, ...]
+"""One run under each of the headings."""
 
 
-def table(cards: Sequence[Card], proofs: Mapping[Path, Proof | None]) -> Iterator[str]:
-    """A line a run, in columns."""
-    rows = [HEADINGS, *(_cells(each, proofs.get(each.folder)) for each in cards)]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(HEADINGS))]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+def listing(cards: Sequence[Card], proofs: Mapping[Path, Proof | None], width: int | None) -> Iterator[str]:
+    """A line a run, in columns; a few lines a run where those are wider than the reader's screen."""
+    rows = [_cells(each, proofs.get(each.folder)) for each in cards]
+    widths = [max(len(cell) for cell in column) for column in zip(HEADINGS, *rows, strict=True)]
+    if width is not None and sum(widths) + 2 * (len(widths) - 1) > width:
+        yield from chain.from_iterable(map(_stacked, rows))
+        return
+    for row in (HEADINGS, *rows):
+        yield "  ".join(cell.ljust(most) for cell, most in zip(row, widths, strict=True)).rstrip()
+
+
+def _stacked(cells: Cells) -> Iterator[str]:
+    run, status, window, model, made, drawn, cost, digest, checked_as = cells
+    yield f"{run}  {status}"
+    yield f"    {window}, {model}"
+    yield f"    return {made} ({drawn}), {cost} USD, digest {digest}"
+    yield f"    {checked_as}"
 
 
 def shown(found: Card, proof: Proof | None) -> Iterator[str]:
@@ -77,7 +92,7 @@ def usd(cost: Decimal | None) -> str:
     return UNKNOWN if cost is None else f"{cost:.4f}"
 
 
-def _cells(found: Card, proof: Proof | None) -> tuple[str, ...]:
+def _cells(found: Card, proof: Proof | None) -> Cells:
     status = f"{found.status}, {found.done}" if found.standing is not None else found.status
     digest = "-" if found.digest is None else found.digest[:12]
     cost = "-" if found.question is None else usd(found.cost_usd)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime
@@ -22,7 +24,7 @@ from data.journal.examine import Verdict
 from data.journal.following import is_held
 from data.model.errors import AgentraderError, DataError, RunIncomplete, UsageError
 from scripts import runs_decision
-from scripts.runs_cards import for_programs, shown, table
+from scripts.runs_cards import for_programs, listing, shown
 from scripts.runs_compare import compare_runs
 from scripts.runs_export import export_run
 from scripts.runs_watch import watch_run
@@ -37,7 +39,8 @@ def list_runs(options: argparse.Namespace) -> int:
     if options.json:
         say({"runs": [for_programs(each, proofs.get(each.folder)) for each in cards]})
     else:
-        print("\n".join(table(cards, proofs)) if cards else f"no runs in {options.runs}")
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        print("\n".join(listing(cards, proofs, width)) if cards else f"no runs in {options.runs}")
     return int(any(proof is not None and proof.exit_code == 1 for proof in proofs.values()))
 
 

@@ -14,6 +14,7 @@ from recordings import Recorder
 
 from backtesting.audit.cards import card
 from scripts import runs, runs_work, verify
+from scripts.runs_cards import listing
 
 
 @pytest.fixture
@@ -78,6 +79,17 @@ def test_what_does_not_say_when_it_began_comes_last(
         (shelf / name / "log.jsonl").write_text("nothing that reads\n")
     put(shelf, recorder.rules(), "b")
     assert list(listed(shelf, capsys)[1]) == ["b", "c", "a"]
+
+
+@pytest.mark.parametrize(("width", "lines"), [(None, 3), (250, 3), (100, 8)])
+def test_a_narrow_screen_gets_a_few_lines_a_run(recorder: Recorder, width: int | None, lines: int) -> None:
+    cards = [card(recorder.rules()), card(recorder.both())]
+    told = list(listing(cards, {}, width))
+    assert len(told) == lines
+    assert width is None or max(map(len, told)) <= width
+    for each in cards:
+        for shown in (each.run_id, each.window, "INTACT", str(each.digest)[:12], f"{each.total_return:+.2%}"):
+            assert any(shown in line for line in told)
 
 
 def test_only_the_runs_that_are_shown_are_read(
