@@ -30,7 +30,7 @@ def _begin(argv: Sequence[str]) -> int:
 
 
 def _recall(folder: Path) -> Mapping[str, Json] | None:
-    from backtesting.core.resuming import read_begun  # noqa: PLC0415
+    from backtesting.core.begun import read_begun  # noqa: PLC0415
 
     begun = read_begun(folder)
     return None if begun is None else begun.invocation

@@ -14,6 +14,7 @@ from rich.console import Console
 from agents.prompt_files import Prompt, load_prompts
 from backtesting.audit.summary import Summary
 from backtesting.core.arguments import Settings
+from backtesting.core.begun import Begun, decided, read_begun, read_end
 from backtesting.core.consent import Ask
 from backtesting.core.display import show_summary
 from backtesting.core.fetching import bring_data
@@ -24,7 +25,6 @@ from backtesting.core.playing import Playing
 from backtesting.core.preparation import prepare
 from backtesting.core.reckoning import Reckoning, own_prices
 from backtesting.core.rehearsal import Diverged
-from backtesting.core.resuming import Begun, decided, read_begun, read_end
 from data.model.decisions import Role
 from data.model.errors import UsageError
 from data.model.protocols import Clock

@@ -10,8 +10,9 @@ from decimal import Decimal
 from pathlib import Path
 
 from backtesting.audit.story import parse
+from backtesting.core.begun import read_begun
 from backtesting.core.rehearsal import Diverged, Rehearsal
-from backtesting.core.resuming import Before, plan, read_begun, so_far, write_recovery
+from backtesting.core.resuming import Before, plan, so_far, write_recovery
 from data.journal.certificates import with_certificates
 from data.journal.keyring import Keyring, RunKey
 from data.journal.opened import PUBLIC_KEY_NAME, OpenLog, create, keep, reopen

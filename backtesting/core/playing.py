@@ -14,6 +14,7 @@ from agents.llm.channel import Channel
 from agents.llm.models import RULES
 from backtesting.audit.summary import Summary
 from backtesting.core.arguments import Settings
+from backtesting.core.begun import Begun
 from backtesting.core.crew import Crew
 from backtesting.core.display import Advance, near, progress
 from backtesting.core.environment import environment
@@ -25,7 +26,7 @@ from backtesting.core.outcome import Result, end
 from backtesting.core.podium import Podium
 from backtesting.core.preparation import Prepared
 from backtesting.core.reckoning import own_prices
-from backtesting.core.resuming import Before, Begun
+from backtesting.core.resuming import Before
 from backtesting.core.run import Overheard, Tally, begin, play
 from backtesting.core.stopping import StoppableTransport, StopSwitch
 from backtesting.core.timeline import Step

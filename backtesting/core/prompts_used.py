@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.prompt_files import OURS, Prompt, load_prompts
-from backtesting.core.resuming import read_begun
+from backtesting.core.begun import read_begun
 from data.door import run_folder
 from data.model.decisions import Role
 from data.model.errors import DataError, UsageError

@@ -20,13 +20,13 @@ from agents.llm.models import NO_KEY, resolve_model
 from agents.prompt_files import Prompt, load_prompts
 from backtesting.audit.recorded_views import RecordedViews, recorded_instruments
 from backtesting.audit.story import parse
+from backtesting.core.begun import Begun, read_begun
 from backtesting.core.environment import changed_files
 from backtesting.core.loop import Tape
 from backtesting.core.market import Market
 from backtesting.core.podium import Podium
 from backtesting.core.preparation import Prepared
 from backtesting.core.rehearsal import Diverged, Rehearsal
-from backtesting.core.resuming import Begun, read_begun
 from backtesting.core.run import Ending, Overheard, Tally, play
 from backtesting.core.timeline import Step
 from data.journal.shelf import Shelf

@@ -16,8 +16,8 @@ import numpy as np
 
 from backtesting.accounting.annualisation import periods_per_year
 from backtesting.core.arguments import read_arguments
+from backtesting.core.begun import Begun, read_begun
 from backtesting.core.job import Job
-from backtesting.core.resuming import Begun, read_begun
 from backtesting.research.questions import AgentsQuestion, run_id_of
 from backtesting.research.spec import AgentChoice
 from backtesting.research.trials import Trial, numbers

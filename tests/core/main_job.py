@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from backtesting.core.arguments import read_arguments
+from backtesting.core.begun import read_begun
 from backtesting.core.job import Job
-from backtesting.core.resuming import read_begun
 from data.door import SystemClock
 from data.journal.reading import read_records
 from data.model.protocols import Record
