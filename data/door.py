@@ -7,14 +7,15 @@ import os
 import select
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 from dotenv import dotenv_values
 
-from data.command_line import spell_out
+from data.command_line import Unread, open_closed, spell_out, to_nowhere
 from data.model.errors import AgentraderError, JournalBroken, UsageError
 from data.model.escape import escape_line
 
@@ -43,15 +44,21 @@ def settings() -> dict[str, str]:
 def enter(work: Callable[[], int]) -> int:
     """Runs a command's work. What a user can mend is one line on standard error; anything else is a bug and crashes.
 
-    `| head` is no trouble at all: who reads may leave.
+    `| head` is no trouble at all: who reads may leave. Whether anybody reads standard error changes nothing.
     """
+    open_closed()
     spell_out()
+    with redirect_stderr(cast("TextIO", Unread(sys.stderr))):
+        return _entered(work)
+
+
+def _entered(work: Callable[[], int]) -> int:
     try:
         return _said(work())
     except BrokenPipeError:
         if not _reader_is_gone(sys.stdout):
             raise
-        _drop_the_rest()
+        to_nowhere(sys.stdout)
         return UNREAD
     except OSError as error:
         if error.errno != errno.ENOSPC:
@@ -59,7 +66,7 @@ def enter(work: Callable[[], int]) -> int:
         try:
             sys.stdout.flush()
         except OSError:
-            _drop_the_rest()
+            to_nowhere(sys.stdout)
         print(
             f"error: no space is left for {error.filename or 'what this writes'}; make room, then say it again",
             file=sys.stderr,
@@ -111,11 +118,6 @@ def _said(code: int) -> int:
     if sys.stdout is not None:
         sys.stdout.flush()
     return code
-
-
-def _drop_the_rest() -> None:
-    """What standard output still holds in its buffer goes nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _reader_is_gone(out: TextIO) -> bool:

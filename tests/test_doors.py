@@ -67,6 +67,44 @@ def test_a_full_disk_under_the_output_is_one_line() -> None:
     assert done.returncode == 2
 
 
+@pytest.mark.parametrize("gone", ["a reader", "room on the disk"])
+@pytest.mark.parametrize(("ends", "code"), [("return 3", 3), ("raise UsageError('x')", 2)])
+def test_whether_standard_error_is_read_changes_nothing(gone: str, ends: str, code: int) -> None:
+    reading, pipe = os.pipe()
+    os.close(reading)
+    full = os.open("/dev/full", os.O_WRONLY)
+    work = f"""
+from rich.console import Console
+from data.door import enter
+from data.model.errors import UsageError
+def work():
+    console = Console(stderr=True)
+    console.print("one")
+    console.print("two")
+    print("result")
+    {ends}
+raise SystemExit(enter(work))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", work],
+        cwd=house.ROOT,
+        stdout=subprocess.PIPE,
+        stderr=pipe if gone == "a reader" else full,
+        check=False,
+    )
+    os.close(pipe)
+    os.close(full)
+    assert (done.stdout, done.returncode) == (b"result\n", code)
+
+
+def test_a_command_without_any_output_works() -> None:
+    work = "import sys; print('x'); print('x', file=sys.stderr); sys.stdout.flush()"
+    words = speaking(f"exec({work!r})")
+    assert subprocess.run(["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *words], cwd=house.ROOT, check=False).returncode == 0
+    words = speaking("__import__('json').dump({}, __import__('sys').stdout)")
+    assert subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *words], cwd=house.ROOT, check=False).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("said", "hint"),
     [
