@@ -23,7 +23,7 @@ import httpx
 
 from backtesting.audit.summary import Summary
 from data.model.canonical import Json
-from data.model.errors import AgentraderError, JournalBroken, UsageError
+from data.model.errors import AgentraderError, JournalBroken, RunBusy, UsageError
 from data.model.escape import escape_line
 
 NEARLY = Decimal("0.8")
@@ -93,6 +93,8 @@ class Notices:
         """Tells of an error that ends the command inside the block, and lets it go on its way."""
         try:
             yield
+        except RunBusy:  # the command ends, the run does not
+            raise
         except (AgentraderError, JournalBroken) as error:
             self._tell("stopped", str(error), {})
             raise

@@ -20,6 +20,10 @@ class UsageError(AgentraderError):
     exit_code = 2
 
 
+class RunBusy(UsageError):
+    """Another process plays the run; nothing was done to it."""
+
+
 class DataError(AgentraderError):
     """A file or a window of data that cannot be used as it is."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import socket
 import sys
 import threading
@@ -23,6 +24,7 @@ from fault_server import FaultServer, Handler, Received, ok, refusal
 from backtesting.core import notices
 from backtesting.core.arguments import read_arguments
 from backtesting.core.notices import BudgetWatch, NotDelivered, Notices, deliver, require_places
+from data.journal.opened import reopen
 from data.model.errors import UsageError
 
 TOKEN = "canary-token-77c0ffee"
@@ -90,6 +92,17 @@ def test_what_ends_the_command_is_told(tmp_path: Path, bitcoin: str, hook: Hook)
     (told,) = hook.heard
     assert told["event"] == "stopped"
     assert "unknown symbol NOBODY" in told["reason"]
+
+
+def test_a_run_that_another_process_plays_has_not_stopped(tmp_path: Path, bitcoin: str, hook: Hook) -> None:
+    with FaultServer(then=refusal) as server:
+        words = ("--base_url", server.base_url, "--max_failures", "1")
+        stopped = play(tmp_path, bitcoin, *MODEL, *words, environ=KEY)
+    log = reopen(stopped.folder)
+    with pytest.raises(UsageError, match="another process is at work"):
+        play(tmp_path, bitcoin, "--resume", str(stopped.folder), "--notify", hook.url, environ=KEY)
+    os.close(log.descriptor)
+    assert hook.heard == []
 
 
 def test_most_of_a_budget_is_told_once(tmp_path: Path, bitcoin: str, hook: Hook) -> None:
