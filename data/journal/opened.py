@@ -21,7 +21,7 @@ from data.journal.checkpoints import FILE_NAME, checkpoint_of, read_checkpoints
 from data.journal.merkle import Tree, leaf_hash
 from data.journal.notes import Checkpoint, NoteError, decode, encode
 from data.journal.reading import LOG_NAME
-from data.model.errors import DataError, UsageError
+from data.model.errors import DataError, RunBusy, UsageError
 
 PUBLIC_KEY_NAME = "run.pub"
 ASIDE_NAME = "set_aside.part"
@@ -79,11 +79,16 @@ def settle(folder: Path) -> None:
 def keep(path: Path, data: bytes) -> None:
     """Replaces a file whole and durably. Raises OSError."""
     part = path.with_name(f"{path.name}.{threading.get_ident()}.part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(path)
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(path)
+    except OSError:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
 
 
@@ -160,7 +165,7 @@ def _lock(descriptor: int, folder: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise UsageError(f"another process is at work on the run in {folder}; wait for it, or stop it") from None
+        raise RunBusy(f"another process is at work on the run in {folder}; wait for it, or stop it") from None
 
 
 def _require_empty(folder: Path, descriptor: int) -> None:

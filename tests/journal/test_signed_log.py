@@ -15,7 +15,7 @@ from signing import KEY
 from data.journal.checkpoints import read_checkpoints
 from data.journal.merkle import Tree, leaf_hash
 from data.journal.notes import Checkpoint, open_note
-from data.journal.opened import create, reopen
+from data.journal.opened import create, keep, reopen
 from data.journal.reading import LOG_NAME, read_cuts, read_live, read_records
 from data.journal.run_journal import RunJournal
 from data.model.errors import DataError
@@ -177,3 +177,16 @@ def test_what_was_set_aside_does_not_count(tmp_path: Path) -> None:
         (11, "market.view"),
     ]
     assert [(cut.seq, cut.start) for cut in read_cuts(tmp_path / "run")] == [(7, 2), (10, 9)]
+
+
+def test_a_file_that_could_not_be_replaced_is_as_it_was_and_nothing_lies_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    keep(tmp_path / "kept", b"one")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        keep(tmp_path / "kept", b"two")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("kept", b"one")]
