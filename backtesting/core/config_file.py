@@ -51,7 +51,7 @@ def _said(parser: argparse.ArgumentParser, words: Sequence[str]) -> set[str]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"), parse_float=str)
+        return tomllib.loads(path.read_text("utf-8-sig"), parse_float=str)
     except OSError as error:
         raise UsageError(f"--config {path} cannot be read: {error.strerror or error}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -121,6 +121,10 @@ def test_refuses_with_one_line(tmp_path: Path, text: str, said: str) -> None:
     assert "sekret" not in str(caught.value)
 
 
+def test_an_editor_may_begin_the_file_with_a_byte_order_mark(tmp_path: Path) -> None:
+    assert read(tmp_path, f"\ufeff{example(all_on=False)}").model == "rules"
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read: No such file"):
         read_arguments(["--config", str(tmp_path / "none.toml")], {})
