@@ -23,7 +23,7 @@ from backtesting.core.opening import Office, going_on
 from backtesting.core.outcome import recorded_summary
 from backtesting.core.playing import Playing
 from backtesting.core.preparation import prepare
-from backtesting.core.reckoning import Reckoning, own_prices
+from backtesting.core.reckoning import Reckoning, own_prices, warn_of_prices
 from backtesting.core.rehearsal import Diverged
 from data.model.decisions import Role
 from data.model.errors import UsageError
@@ -109,6 +109,7 @@ class Job:
     def _work(self, begun: Begun | None, console: Console) -> Summary:
         settings = self.settings
         models, keys = choose_models(settings.model, settings.agent_models, settings.base_url, self.environ)
+        warn_of_prices(settings, models.values(), console)
         require_prices(keys, settings.budget_usd, self.clock.now(), own_prices(settings))
         panel = Panel(models, self._prompts(begun), keys)
         with open_database(settings.database_url, self.root / "data" / "postgres") as database:

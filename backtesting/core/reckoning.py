@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 from rich.console import Console
 
-from agents.llm.models import NO_KEY
+from agents.llm.models import NO_KEY, ModelSpec
 from agents.llm.prices import Price, PriceList
 from agents.prompt_files import Prompt
 from backtesting.core.arguments import Settings
@@ -21,6 +21,7 @@ from backtesting.core.market import market_in
 from backtesting.core.preparation import Prepared, prepare
 from backtesting.core.sampling import MOST, take_sample
 from data.model.decisions import Role
+from data.model.escape import escape_line
 from data.model.protocols import Clock
 from data.store.database import open_database
 from data.store.store import Store
@@ -33,6 +34,14 @@ SOME = 6
 def own_prices(settings: Settings) -> dict[str, Price]:
     """The user's own, by `provider/name`."""
     return {name: Price(*both) for name, both in settings.prices.items()}
+
+
+def warn_of_prices(settings: Settings, models: Iterable[ModelSpec], console: Console) -> None:
+    """A price that belongs to nobody is most likely one whose model is misspelt."""
+    asked = {spec.shown for spec in models}
+    for name in sorted(settings.prices.keys() - asked):
+        line = f"warning: --price {name} counts for nothing: no agent asks that model, but {', '.join(sorted(asked))}"
+        console.print(escape_line(line), markup=False, soft_wrap=True)
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,7 @@ class Reckoning:
         settings = self.settings
         models = name_models(settings.model, settings.agent_models, settings.base_url)
         panel = Panel(models, prompts, dict.fromkeys(models.values(), NO_KEY))
+        warn_of_prices(settings, models.values(), console)
         with open_database(settings.database_url, self.root / "data" / "postgres") as database:
             store = Store(database.engine)
             bring_data(settings, store, self.clock, console)

@@ -199,6 +199,18 @@ def test_a_resumed_run_is_asked_about_what_is_left(tmp_path: Path, bitcoin: str,
     assert 0 < left < 20
 
 
+@pytest.mark.parametrize("also", [("--estimate",), ()])
+def test_a_price_that_belongs_to_no_model_of_the_run_is_told(
+    tmp_path: Path, bitcoin: str, counting: tuple[str, Counted], also: tuple[str, ...]
+) -> None:
+    words = (*MINI, "--decide_every", "24", "--base_url", counting[0])
+    told = play(tmp_path, bitcoin, *words, "--price", "gpt-4o-mini=1,2", *also, environ=KEY)
+    line = "warning: --price gpt-4o-mini counts for nothing: no agent asks that model, but openai/gpt-4o-mini"
+    assert line in told.err.splitlines()
+    told = play(tmp_path, bitcoin, *words, "--price", "openai/gpt-4o-mini=1,2", *also, environ=KEY)
+    assert "counts for nothing" not in told.err
+
+
 def test_a_price_of_one_s_own_keeps_a_budget_and_is_remembered(
     tmp_path: Path, bitcoin: str, counting: tuple[str, Counted]
 ) -> None:
