@@ -93,8 +93,8 @@ def read_arguments(argv: Sequence[str], environ: Mapping[str, str], recall: Reca
 
     With `--resume` everything that is not said again is as it was in that run.
     """
-    parser = build_parser()
-    words = with_config(parser, flags(argv), environ)
+    parser, own = build_parser(), flags(argv)
+    words = with_config(parser, own, environ)
     options = parser.parse_args(words)
     if not options.resume:
         return _settings(options, environ)
@@ -107,7 +107,11 @@ def read_arguments(argv: Sequence[str], environ: Mapping[str, str], recall: Reca
         )
     if before is None:
         return _settings(options, environ)
-    return _agreeing(parser, words, options, before, environ)
+    now, was = _agreeing(parser, words, options, before, environ)
+    if "budget_usd" in _given(parser, own):
+        return now
+    _require_same_budget(now, was)
+    return replace(now, budget_goes_on=True)
 
 
 def _agreeing(
@@ -116,17 +120,12 @@ def _agreeing(
     options: argparse.Namespace,
     before: Mapping[str, Json],
     environ: Mapping[str, str],
-) -> Settings:
-    """The recorded flags under those given now. Raises UsageError for one that would change the question."""
+) -> tuple[Settings, Settings]:
+    """The recorded flags under those given now, and as they were. Raises UsageError where the question would change."""
     recorded = argparse.Namespace(**{**vars(options), **before})
-    unsaid = argparse.Namespace(**{name: None if name in _LISTS else _UNSAID for name in vars(options)})
-    given = {
-        name: value
-        for name, value in vars(parser.parse_args(words, unsaid)).items()
-        if value is not _UNSAID and not (name in _LISTS and value is None)
-    }
+    given = {**_given(parser, words), "resume": options.resume}
     was = _settings(recorded, {})
-    now = _settings(argparse.Namespace(**{**vars(recorded), **given, "resume": options.resume}), environ)
+    now = _settings(argparse.Namespace(**{**vars(recorded), **given}), environ)
     for name in _QUESTION:
         if getattr(was, name) != getattr(now, name):
             flag = name.removesuffix("s") if name in ("symbols", "agent_models") else name.replace("_on", "_date")
@@ -134,7 +133,24 @@ def _agreeing(
                 f"--{flag} does not agree with the run in {options.resume}, which was begun with "
                 f"{_shown(getattr(was, name))}; leave the flag out, or begin another run"
             )
-    return now if "budget_usd" in given else replace(now, budget_goes_on=True)
+    return now, was
+
+
+def _given(parser: argparse.ArgumentParser, words: Sequence[str]) -> dict[str, object]:
+    """What these words say, without any default."""
+    names = vars(parser.parse_args([]))
+    unsaid = argparse.Namespace(**{name: None if name in _LISTS else _UNSAID for name in names})
+    said = vars(parser.parse_args(words, unsaid))
+    return {name: value for name, value in said.items() if value is not (None if name in _LISTS else _UNSAID)}
+
+
+def _require_same_budget(now: Settings, was: Settings) -> None:
+    """A file is read at each start: what it says is one budget, however often its run goes on. Raises UsageError."""
+    if now.budget_usd != was.budget_usd:
+        raise UsageError(
+            f"the budget_usd of the file is not the one that the run in {now.resume} was begun with; new money is said "
+            "on the command line: --budget_usd USD"
+        )
 
 
 def _settings(options: argparse.Namespace, environ: Mapping[str, str]) -> Settings:

@@ -57,6 +57,20 @@ def test_a_resumed_run_finds_the_database_that_the_environment_names(tmp_path: P
     assert (again.database_url, again.model, again.decide_every) == ("postgresql://db/one", "rules", 2)
 
 
+def test_a_budget_of_a_file_is_one_however_often_its_run_goes_on(tmp_path: Path) -> None:
+    begun = read_arguments([*RULES, "--budget_usd", "5"], {}).invocation
+    file = tmp_path / "config.toml"
+    again = ["--config", str(file), "--resume", str(tmp_path)]
+    file.write_text("budget_usd = 5.0")
+    settings = read_arguments(again, {}, lambda _folder: begun)
+    assert (settings.budget_usd, settings.budget_goes_on) == (5, True)
+    settings = read_arguments([*again, "--budget_usd", "5"], {}, lambda _folder: begun)
+    assert (settings.budget_usd, settings.budget_goes_on) == (5, False)
+    file.write_text("budget_usd = 9")
+    with pytest.raises(UsageError, match=r"new money is said on the command line: --budget_usd USD$"):
+        read_arguments(again, {}, lambda _folder: begun)
+
+
 def test_a_price_belongs_to_its_model_or_to_the_model() -> None:
     words = ["--price", "OpenAI/house=2.5,10", "1,2"]
     told = read_arguments([*WINDOW, "--model", "ollama/own:7b", *words], {}).prices
