@@ -25,13 +25,13 @@ exit codes: 0 good; 1 a check failed; 2 wrong use
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; the value is its exit code."""
     options = build_parser().parse_args(flags(sys.argv[1:] if argv is None else argv))
-    found = _look(options)
-    good = all(check.state != "bad" for check in found)
-    if options.json:
-        print(json.dumps({"good": good, "checks": [check.told() for check in found]}))
-    else:
-        _show(found)
-    return 0 if good else 1
+    found = [python(), packages()]
+    if any(check.state == "bad" for check in found):
+        return _tell(options, [*found, Check("the rest", "note", "not looked at: it needs the packages")])
+    from data.door import asker, enter  # noqa: PLC0415 - these import packages that may not be there
+    from scripts.doctor_checks import look  # noqa: PLC0415
+
+    return enter(lambda: _tell(options, [*found, *look(options, asker())]))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -52,14 +52,13 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _look(options: argparse.Namespace) -> list[Check]:
-    found = [python(), packages()]
-    if any(check.state == "bad" for check in found):
-        return [*found, Check("the rest", "note", "not looked at: it needs the packages")]
-    from data.door import asker  # noqa: PLC0415 - these import packages that may not be there
-    from scripts.doctor_checks import look  # noqa: PLC0415
-
-    return [*found, *look(options, asker())]
+def _tell(options: argparse.Namespace, found: Sequence[Check]) -> int:
+    good = all(check.state != "bad" for check in found)
+    if options.json:
+        print(json.dumps({"good": good, "checks": [check.told() for check in found]}))
+    else:
+        _show(found)
+    return 0 if good else 1
 
 
 def _show(found: Sequence[Check]) -> None:

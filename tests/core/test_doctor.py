@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shlex
 import subprocess
@@ -202,6 +203,15 @@ def test_it_runs_where_no_package_is() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1, done.stderr
     assert "pip install" in done.stdout
+
+
+def test_its_reader_may_leave() -> None:
+    reading, pipe = os.pipe()
+    os.close(reading)
+    words = [sys.executable, "-m", "scripts.doctor", "--database", "postgresql://127.0.0.1:1/none"]
+    done = subprocess.run(words, cwd=house.ROOT, stdout=pipe, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(pipe)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_a_full_disk_and_a_folder_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
