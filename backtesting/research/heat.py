@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from statistics import fmean
 
+from backtesting.audit.amounts import MINUS
 from backtesting.research.outcomes import Outcome, Outcomes
 
 MOST_MAPS, MOST_VALUES, RANGES = 12, 20, 8
@@ -83,7 +84,7 @@ def _cell(values: Sequence[float], largest: float) -> Cell:
         return Cell("", 0, "no trial")
     mean = fmean(values)
     said = f"mean of {len(values)} trials" if len(values) > 1 else "one trial"
-    return Cell(f"{mean:.2f}", round(SHADES * mean / largest), said)
+    return Cell(f"{mean:.2f}".replace("-", MINUS), round(SHADES * mean / largest), said)
 
 
 def _sharpe(outcome: Outcome) -> float:

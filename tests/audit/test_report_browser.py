@@ -17,7 +17,7 @@ pytestmark = [
 ]
 PANEL = "document.getElementById('transcript')"
 ROWS = "document.querySelectorAll('#decision-table tbody tr').length"
-SIZES = [(1360, 900, False), (390, 844, True)]
+SIZES = [(1360, 900, False), (390, 844, True), (320, 640, True)]
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +96,54 @@ def test_a_click_on_a_row_shows_the_transcript(page: chromium.Page, run_dir: Pat
         "1,840 tokens in",
     ):
         assert said in shown
+
+
+def test_the_way_back_closes_the_transcript(page: chromium.Page, run_dir: Path) -> None:
+    drawn(page, run_dir)
+    page.click("#decision-table tr[data-number='18'] td.why")
+    page.until(f"!{PANEL}.hidden")
+    page.run("history.back()")
+    page.until(f"{PANEL}.hidden")
+
+
+# Of each chart's picture: whether it is all that paper shows of it, whether it fits, and whether its corner is white.
+_ON_PAPER = """Array.from(document.querySelectorAll('.chart'), (chart) => {
+  const [picture, ...others] = Array.from(chart.children).filter((each) => each.checkVisibility());
+  const data = picture.tagName === 'CANVAS' ? picture.getContext('2d').getImageData(1, 1, 1, 1).data : [];
+  const inside = picture.getBoundingClientRect().right <= chart.getBoundingClientRect().right;
+  return [others.length, inside, Array.from(data)];
+})"""
+
+
+def test_paper_shows_the_charts_whole_and_light(page: chromium.Page, run_dir: Path) -> None:
+    drawn(page, run_dir)
+    page.click("#theme")
+    page.click("#theme")
+    wide = "document.querySelector('#price-chart canvas').clientWidth"
+    before = page.run(wide)
+    page.run("dispatchEvent(new Event('beforeprint'))")
+    page.size(700, 900)
+    page.send("Emulation.setEmulatedMedia", media="print")
+    assert page.run(_ON_PAPER) == [[0, True, [255, 255, 255, 255]]] * 2
+    assert page.run("getComputedStyle(document.body).color") == "rgb(28, 31, 36)"
+    assert page.run("document.getElementById('page-place').checkVisibility()"), "it says that there are more rows"
+    page.send("Emulation.setEmulatedMedia", media="")
+    page.size(1360, 900)
+    page.run("dispatchEvent(new Event('afterprint'))")
+    page.until(f"{wide} === {before}")
+    assert page.run("document.documentElement.dataset.theme") == "dark"
+    assert page.run("document.querySelectorAll('.paper').length") == 0
+    page.run("localStorage.clear()")
+
+
+def test_without_scripts_there_is_a_drawing_and_no_empty_box(page: chromium.Page, run_dir: Path) -> None:
+    page.send("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        page.open(run_dir / "report.html")
+        drawings = "document.querySelectorAll('.chart, .drawing, #charts > .note')"
+        assert page.run(f"Array.from({drawings}, (each) => each.checkVisibility())") == [False, False, False, True]
+    finally:
+        page.send("Emulation.setScriptExecutionDisabled", value=False)
 
 
 def test_a_failed_decision_shows_what_failed(page: chromium.Page, run_dir: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-sys.path.append(str(Path(__file__).parents[1] / "core"))
+sys.path += [str(Path(__file__).parents[1] / room) for room in ("core", "audit")]
 import main_job
 
 from backtesting.research import agent_runs

@@ -12,6 +12,7 @@ from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
+import chromium
 import house
 import pyarrow.parquet as pq
 import pytest
@@ -81,6 +82,18 @@ def test_bars_before_the_window_warm_indicators_up(sweeping: Sweeping) -> None:
     long = SPEC.replace("from = 20, to = 40", "from = 60, to = 80").replace("2025-04-04", "2025-04-02")
     warm, cold = sweeping(long), sweeping(long.replace('interval = "1h"', 'interval = "1h"\nwarmup = 0'))
     assert sum(fills(warm)) > sum(fills(cold))
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(chromium.find() is None, reason="needs Chromium")
+def test_the_page_fits_on_a_telephone(sweeping: Sweeping) -> None:
+    with chromium.Page() as page:
+        page.size(390, 844, mobile=True)
+        page.open(sweeping().folder / "report.html")
+        assert page.run("document.documentElement.scrollWidth") == 390
+        assert "-" not in page.run(
+            "Array.from(document.querySelectorAll('.heat td'), (cell) => cell.textContent).join()"
+        )
 
 
 def test_the_page_is_whole_and_asks_for_nothing(sweeping: Sweeping) -> None:

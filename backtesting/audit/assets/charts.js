@@ -223,3 +223,30 @@ priceChart.subscribeClick((param) => {
   if (decision) location.hash = `d${decision.number}`;
 });
 themeListeners.push(paint);
+
+// Paper is light, and narrower than a screen: it takes a picture of each chart, since these follow a window alone.
+const PAPER = [660, 320];
+function resized(chart, autoSize) {
+  const range = chart.timeScale().getVisibleLogicalRange();
+  chart.applyOptions({ autoSize });
+  if (!autoSize) chart.resize(...PAPER, true);
+  if (range) chart.timeScale().setVisibleLogicalRange(range);
+}
+
+addEventListener('beforeprint', () => {
+  root.setAttribute('data-theme', 'light');
+  paint();
+  moving = true;
+  for (const chart of [priceChart, equityChart]) {
+    resized(chart, false);
+    const picture = chart.takeScreenshot();
+    picture.className = 'paper';
+    chart.chartElement().parentElement.append(picture);
+    resized(chart, true);
+  }
+  requestAnimationFrame(() => { moving = false; });
+});
+addEventListener('afterprint', () => {
+  document.querySelectorAll('.paper').forEach((picture) => picture.remove());
+  setTheme(byId('theme').dataset.name);
+});

@@ -114,6 +114,7 @@ function openNamed() {
   const named = /^#d(\d+)$/.exec(location.hash);
   const decision = named && byNumber.get(Number(named[1]));
   if (decision) open(decision);
+  else if (!location.hash) close(); // the browser's way back, for one on a telephone the only one
 }
 
 addEventListener('hashchange', openNamed);
