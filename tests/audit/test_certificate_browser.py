@@ -126,6 +126,27 @@ def test_a_dropped_bundle_is_verified(page: chromium.Page, sent: Sent) -> None:
     assert page.run(f"{OUTCOME}.dataset.verdict") == "verified"
 
 
+def dropped(page: chromium.Page, x: float, y: float, path: Path) -> str:
+    """Drops what lies at a path where a reader's hand would let it go, and returns the verdict."""
+    data = {"items": [], "files": [str(path.resolve())], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        page.send("Input.dispatchDragEvent", type=kind, x=x, y=y, data=data)
+    page.until(f"document.getElementById('outcome') && {DONE}")
+    return str(page.run(f"{OUTCOME}.dataset.verdict"))
+
+
+def test_what_is_dropped_beside_the_box_is_taken_too(page: chromium.Page, sent: Sent) -> None:
+    page.open(sent.page)
+    assert dropped(page, 8, 8, sent.bundle) == "verified"
+    assert not page.run("document.getElementById('drop').classList.contains('over')")
+
+
+def test_a_dropped_folder_is_called_that(page: chromium.Page, sent: Sent) -> None:
+    page.open(sent.page)
+    assert dropped(page, 8, 8, sent.culprit.folder) == "cannot"
+    assert "Of a folder, give the files that are in it" in told(page)
+
+
 def put(lines: list[bytes], *parts: slice | bytes) -> list[bytes]:
     """A log of slices of the old one, and of other lines."""
     return [line for part in parts for line in (lines[part] if isinstance(part, slice) else [part])]

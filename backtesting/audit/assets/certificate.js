@@ -44,11 +44,24 @@ async function check(list) {
   if (!await able()) return show('cannot', 'Not checked', ['This browser cannot check Ed25519 signatures. Use a newer one, or python -m scripts.verify, below.']);
   show('busy', 'Checking', ['reading']);
   try {
-    const given = await Promise.all(last.map(async (file) => ({ name: file.name, data: new Uint8Array(await file.arrayBuffer()) })));
+    const given = await Promise.all(last.map(bytesIn));
     const found = await prove(given, claims, pinned, (text) => own === turn && show('busy', 'Checking', [text]));
     if (own === turn) conclude(found, pinned);
   } catch (error) {
-    if (own === turn) show('cannot', 'Not checked', [`The check itself did not come to an end: ${error.message}. python -m scripts.verify, below, takes runs of any size.`]);
+    const why = error instanceof Unread ? error.message
+      : `The check itself did not come to an end: ${error.message}. python -m scripts.verify, below, takes runs of any size.`;
+    if (own === turn) show('cannot', 'Not checked', [why]);
+  }
+}
+
+class Unread extends Error {}
+
+// A folder can be dropped like a file, and cannot be read like one.
+async function bytesIn(file) {
+  try {
+    return { name: file.name, data: new Uint8Array(await file.arrayBuffer()) };
+  } catch {
+    throw new Unread(`This browser could not read ${quote(file.name)}. Of a folder, give the files that are in it; of a file that was changed meanwhile, give it once more; python -m scripts.verify, below, takes runs of any size.`);
   }
 }
 
@@ -168,14 +181,19 @@ const zone = byId('drop');
 byId('choose').hidden = false;
 byId('idle').remove();
 byId('files').addEventListener('change', (event) => event.target.files.length && check(event.target.files));
-zone.addEventListener('dragover', (event) => {
+// Anywhere on the page: what is dropped beside the box, a browser would open in the page's place.
+const holdsFiles = (event) => event.dataTransfer.types.includes('Files');
+addEventListener('dragover', (event) => {
+  if (!holdsFiles(event)) return;
   event.preventDefault();
   zone.classList.add('over');
 });
-zone.addEventListener('dragleave', () => zone.classList.remove('over'));
-zone.addEventListener('drop', (event) => {
-  event.preventDefault();
+addEventListener('dragleave', (event) => event.relatedTarget || zone.classList.remove('over'));
+addEventListener('drop', (event) => {
   zone.classList.remove('over');
+  if (!holdsFiles(event)) return;
+  event.preventDefault();
   if (event.dataTransfer.files.length) check(event.dataTransfer.files);
+  byId('check').scrollIntoView({ block: 'nearest' });
 });
 byId('head').addEventListener('change', () => last.length && check(last));
