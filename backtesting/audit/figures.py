@@ -99,7 +99,8 @@ def tiles(story: Story) -> list[Figure]:
     """The figures that a trader asks for first."""
     total = sums(story)
     ahead = total.rate - total.benchmark_rate
-    failed = _failures(story)
+    decided, failed = _decided(story), _failures(story)
+    open_ones = f", {len(story.sessions) - decided:,} unfinished" if decided < len(story.sessions) else ""
     won = sum(trade.profit > 0 for _, trade in story.trades)
     replies = [event for session in story.sessions for event in session.events if isinstance(event, Reply)]
     traced = sum(reply.traced for reply in replies)
@@ -110,7 +111,7 @@ def tiles(story: Story) -> list[Figure]:
         Figure("Deepest fall", percent(total.drawdown), f"holding: {percent(total.benchmark_drawdown)}"),
         Figure("Closed trades", str(len(story.trades)), f"{won} with a profit" if story.trades else "none yet"),
         Figure("Costs paid", money(costs), f"{percent(float(costs / total.initial), sign=False)} of the first capital"),
-        Figure("Decisions", f"{len(story.sessions):,}", failed, "bad" if failed != "none failed" else ""),
+        Figure("Decisions", f"{decided:,}", failed + open_ones, "" if failed == "none failed" else "bad"),
         Figure(
             "Replies traced",
             f"{traced:,} of {len(replies):,}",
@@ -219,24 +220,32 @@ def _with_interval(figure: Figure, name: str, significance: Json) -> Figure:
     if not isinstance(drawn, Mapping):
         return figure
     low, high, level = (float(str(drawn[end])) for end in ("low", "high", "level"))
-    show = percent if _METRICS[name][1] == "percent" else (lambda value: f"{value:.2f}".replace("-", MINUS))
+    show = (
+        percent if _METRICS.get(name, ("", ""))[1] == "percent" else (lambda value: f"{value:.2f}".replace("-", MINUS))
+    )
     return Figure(figure.label, figure.value, f"{level:.0%} interval {show(low)} to {show(high)}, by resampling bars")
 
 
 _METRICS = {
     "total_return": ("Total return", "percent"),
     "annual_return": ("Annual return", "percent"),
-    "volatility": ("Volatility, annual", "percent"),
+    "volatility": ("Volatility, annual", "share"),
     "sharpe": ("Sharpe ratio", "ratio"),
     "sortino": ("Sortino ratio", "ratio"),
     "calmar": ("Calmar ratio", "ratio"),
     "max_drawdown": ("Maximum drawdown", "percent"),
-    "exposure": ("Exposure, mean", "percent"),
+    "drawdown_bars": ("Longest drawdown, in bars", "plain"),
+    "exposure": ("Exposure, mean", "share"),
     "turnover": ("Turnover", "ratio"),
-    "win_rate": ("Winning trades", "percent"),
+    "win_rate": ("Winning trades", "share"),
     "profit_factor": ("Profit factor", "ratio"),
     "costs_paid": ("Costs paid", "money"),
     "buy_and_hold_return": ("Buy-and-hold return", "percent"),
+    "buy_and_hold_volatility": ("Buy-and-hold volatility, annual", "share"),
+    "buy_and_hold_sharpe": ("Buy-and-hold Sharpe ratio", "ratio"),
+    "buy_and_hold_max_drawdown": ("Buy-and-hold maximum drawdown", "percent"),
+    "cash_return": ("Cash return", "percent"),
+    "periods_per_year": ("Bars a year", "plain"),
 }
 
 
@@ -244,8 +253,8 @@ def _metric(name: str, value: Json) -> Figure:
     label, kind = _METRICS.get(name, (name.replace("_", " ").capitalize(), "plain"))
     if value is None:
         return Figure(label, NONE, "undefined over these bars")
-    if kind == "percent":
-        return Figure(label, percent(float(str(value))))
+    if kind in ("percent", "share"):
+        return Figure(label, percent(float(str(value)), sign=kind == "percent"))
     if kind == "money":
         return Figure(label, money(Decimal(str(value))))
     if kind == "ratio" or isinstance(value, float):
@@ -257,6 +266,11 @@ def _made(rate: float) -> str:
     if abs(rate) < 0.00005:
         return "made nothing"
     return f"{'made' if rate > 0 else 'lost'} {abs(rate) * 100:.2f}{GAP}%"
+
+
+def _decided(story: Story) -> int:
+    """Sessions that came to their end: the one that a stop cut off decided nothing."""
+    return sum(session.decision is not None for session in story.sessions)
 
 
 def _failures(story: Story) -> str:

@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_run import Plan, spot, write_run
 
 from backtesting.audit.amounts import money, percent, plain, price
-from backtesting.audit.figures import drawdowns
+from backtesting.audit.figures import drawdowns, metric_rows
 from backtesting.audit.page_data import embed
+from backtesting.audit.renderings import write_renderings
 from backtesting.audit.report import LIBRARY
 from backtesting.audit.sheet import ASSETS
 
@@ -158,3 +160,40 @@ def test_a_drawdown_is_never_above_its_peak(values: list[Decimal]) -> None:
 )
 def test_numbers_read_plainly(shown: str, expected: str) -> None:
     assert shown.replace("\u00a0", " ").replace("\u2212", "-") == expected
+
+
+def test_each_metric_has_its_unit() -> None:
+    rows = metric_rows(
+        {
+            "volatility": 0.0858,
+            "exposure": 0.0697,
+            "win_rate": 1 / 3,
+            "buy_and_hold_max_drawdown": -0.1408,
+            "buy_and_hold_volatility": 0.7246,
+            "buy_and_hold_sharpe": -1.59,
+            "cash_return": 0,
+            "annual_return": -0.2225,
+        }
+    )
+    shown = {row.label: row.value.replace("\u00a0", " ").replace("\u2212", "-") for row in rows}
+    assert shown == {
+        "Annual return": "-22.25 %",
+        "Volatility, annual": "8.58 %",
+        "Exposure, mean": "6.97 %",
+        "Winning trades": "33.33 %",
+        "Buy-and-hold volatility, annual": "72.46 %",
+        "Buy-and-hold Sharpe ratio": "-1.59",
+        "Buy-and-hold maximum drawdown": "-14.08 %",
+        "Cash return": "0.00 %",
+    }
+
+
+def test_a_decision_that_a_stop_cut_off_is_none(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "cut", Plan({"BTCUSDT": spot("BTCUSDT")}, bars=20, complete=False))
+    log = folder / "log.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    last = max(at for at, line in enumerate(lines) if b'"kind":"decision"' in line)
+    log.write_bytes(b"".join(lines[:last]))
+    write_renderings(folder)
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert '<dt>Decisions</dt><dd>19</dd><dd class="note ">none failed, 1 unfinished</dd>' in page
