@@ -66,8 +66,8 @@ def build_parser() -> argparse.ArgumentParser:
     holes.add_argument("--interval", metavar="I", help="this one alone")
     export = _way(ways, "export", "bars into a CSV file", EXPORT)
     export.add_argument("file", type=Path, metavar="FILE", help="where to; - is standard output")
-    export.add_argument("--start", default="1900-01-01", metavar="DAY", help="first session; default all")
-    export.add_argument("--end", default="2200-01-01", metavar="DAY", help="last session, included")
+    export.add_argument("--start", default=date.min.isoformat(), metavar="DAY", help="first session; default all")
+    export.add_argument("--end", default=date.max.isoformat(), metavar="DAY", help="last session, included")
     for each in (listed, holes, export):
         each.add_argument("--as_of", metavar="INSTANT", help="as it was known then, 2025-04-03T12:00Z; default now")
     longer = _way(ways, "resample", "longer bars out of shorter ones", RESAMPLE)
@@ -123,7 +123,7 @@ def _check(options: argparse.Namespace, now: datetime) -> None:
 def _instant(text: str) -> datetime:
     try:
         return parse_instant(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
     try:
         return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)

@@ -16,7 +16,7 @@ from data.model.errors import DataError, FeedError, UsageError
 from data.model.instants import Interval, show
 from data.model.market import AssetClass
 from data.sources.bars import RawBar
-from data.sources.feeds import load_feed, number
+from data.sources.feeds import LAST_DAY, load_feed, number
 from data.sources.instruments import instrument_for
 from data.sources.series import BarBatch, Watch, digest_of, unwatched
 
@@ -65,7 +65,7 @@ def fetch_binance(
     """
     if instrument_for(symbol).asset_class is AssetClass.PERPETUAL:
         raise UsageError(f"{symbol} is a perpetual: its funding payments would be missing; use the spot symbol")
-    start, end = _midnight(start_on), _midnight(end_on + timedelta(days=1))
+    start, end = _midnight(start_on), _midnight(min(end_on, LAST_DAY) + timedelta(days=1))
     bars: list[RawBar] = []
     for page in _pages(exchange, symbol, interval, start, end, host, watch):
         bars += [_bar(len(bars) + place, row) for place, row in enumerate(page, 1)]

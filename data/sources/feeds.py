@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from importlib import import_module
 from typing import Any
@@ -13,6 +14,8 @@ from data.model.errors import DataError, UsageError
 for _name in ("stamina", "yfinance"):
     logging.getLogger(_name).addHandler(logging.NullHandler())
 
+# Who asks for all there will ever be may name a day behind which there is none, or none that pandas knows.
+LAST_DAY = date(2200, 1, 1)
 INSTALL = "pip install -r requirements-feeds.txt"
 
 

@@ -19,6 +19,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from data.model.canonical import sha256_hex
 from data.model.errors import DataError, UsageError
@@ -31,6 +32,11 @@ DAY = re.compile(r"[0-9]{4}(-[0-9]{2}-[0-9]{2}|[0-9]{4})\Z")
 EPOCH = re.compile(r"[0-9]{13}([0-9]{3})?\Z")
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 LARGEST = Decimal(10) ** 18
+# The first and the last year that a date can have are placeholders, and leave no room to say when their days end.
+FIRST_YEAR, LAST_YEAR = date.min.year, date.max.year
+
+
+Day = TypeVar("Day", date, datetime)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +74,15 @@ class Row:
         text = self.text(column)
         try:
             if DAY.match(text):
-                return date.fromisoformat(text)
+                return self._real(date.fromisoformat(text), column)
         except ValueError:
             pass
         raise self.error(f"{column} {text[:60]!r} is not a date YYYY-MM-DD")
+
+    def _real(self, at: Day, column: str) -> Day:
+        if FIRST_YEAR < at.year < LAST_YEAR:
+            return at
+        raise self.error(f"{column} {self.text(column)[:60]!r} is a placeholder, and no date")
 
     def optional_day(self, column: str) -> date | None:
         return self.day(column) if self.optional(column) else None
@@ -81,7 +92,7 @@ class Row:
         text = self.text(column)
         try:
             if not DAY.match(text):
-                return datetime.fromisoformat(text)
+                return self._real(datetime.fromisoformat(text), column)
         except ValueError:
             pass
         raise self.error(f"{column} {text[:60]!r} is not a time such as 2025-04-01T00:00:00Z")

@@ -18,7 +18,7 @@ from data.model.errors import DataError, FeedError, UsageError
 from data.model.instants import Interval
 from data.sources.bars import RawBar
 from data.sources.csv_bars import SPLIT_ADJUSTED
-from data.sources.feeds import load_feed, number
+from data.sources.feeds import LAST_DAY, load_feed, number
 from data.sources.series import BarBatch, Watch, digest_of, unwatched
 
 INTERVALS = (Interval.M1, Interval.M5, Interval.M15, Interval.M30, Interval.H1, Interval.D1)
@@ -77,7 +77,7 @@ def _fetch(
                 ticker = yahoo(symbol)
                 frame = ticker.history(
                     start=str(start_on),
-                    end=str(end_on + timedelta(days=1)),
+                    end=str(min(end_on, LAST_DAY) + timedelta(days=1)),
                     interval=interval.value,
                     auto_adjust=False,
                     actions=True,

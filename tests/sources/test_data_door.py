@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import house
@@ -152,6 +152,15 @@ def test_who_reads_from_a_pipe_may_stop(store: Store) -> None:
     assert process.returncode == 0
 
 
+def test_an_export_of_all_leaves_no_bar_out_however_old(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    store.put_instrument(MADE)
+    long_ago = datetime(1850, 1, 4, tzinfo=UTC)
+    old = bar(0, open_time=long_ago, known_at=long_ago + timedelta(hours=1), session_on=long_ago.date())
+    store.add_bars(batch(), [old, bar(0)])
+    assert "1850-01-04T00:00:00Z" in said(capsys, "export", "-", "--symbol", "MADE", "--interval", "1h")
+    said(capsys, "gaps", "--symbol", "MADE", code=1)
+
+
 @pytest.mark.usefixtures("filled")
 def test_an_export_is_as_it_was_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("export", str(tmp_path / "x.csv"), "--symbol", "MADE", "--interval", "1h")
@@ -191,6 +200,7 @@ def test_dropping_by_hand(filled: Store, capsys: pytest.CaptureFixture[str]) -> 
         (["export", "-", "--symbol", "X", "--interval", "1x"], "unknown interval '1x'"),
         (["list", "--as_of", "noon"], "--as_of 'noon' is no instant"),
         (["list", "--as_of", "2025-04-01T00:00"], "is no instant"),
+        (["list", "--as_of", "0001-01-01T00:00:00+14:00"], "is no instant"),
         (["drop-batch", "4", "--reason", "x"], "there is no batch 4"),
         (["resample", "--symbol", "X", "--interval", "1h", "--into", "1d"], "no bars of X are here"),
         (["resample", "--symbol", "X", "--interval", "1h", "--into", "1d", "--as_symbol", ""], "'' is no symbol"),

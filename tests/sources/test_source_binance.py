@@ -63,6 +63,11 @@ def test_the_window_ends_with_its_last_day(rows: list[Kline]) -> None:
     assert (batch.bars[0].stamp, batch.bars[-1].stamp) == (utc("2025-04-01"), utc("2025-04-10T23:00"))
 
 
+def test_the_last_day_of_all_asks_for_all_there_is(rows: list[Kline]) -> None:
+    batch = fetch(RecordedBinance(rows), date(2025, 4, 15), date.max)
+    assert batch.bars[-1].stamp == utc("2025-04-15T23:00")
+
+
 def test_the_same_bars_have_the_same_digest(rows: list[Kline]) -> None:
     assert fetch(RecordedBinance(rows), *APRIL).digest == fetch(RecordedBinance(rows), *APRIL).digest
 

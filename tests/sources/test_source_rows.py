@@ -34,6 +34,8 @@ GOOD = bar_line("2025-04-01T00:00:00Z")
         (bar_line("2025-04-01T01:00:00Z", volume="-1"), "volume -1 is negative"),
         (bar_line("2025-04-01T01:00:00"), "has no zone"),
         (bar_line("2025-04-31T01:00:00Z"), "is not a time"),
+        (bar_line("9999-12-31T23:30:00Z"), "is a placeholder, and no date"),
+        (bar_line("0001-01-01T00:00:00+14:00"), "is a placeholder, and no date"),
         (bar_line("2025-04-01"), "a date alone is no start of a 1h bar"),
         (bar_line("1743469200"), "is not a time"),
         (bar_line("2025-04-01T00:00:00Z", price="101"), "another bar for 2025-04-01 00:00 UTC than in line 2"),

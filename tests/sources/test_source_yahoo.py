@@ -53,6 +53,10 @@ def test_a_window_is_brought_with_its_last_day(apple: list[Candle]) -> None:
     assert batch.adjustment == "none"
 
 
+def test_the_last_day_of_all_asks_for_all_there_is(apple: list[Candle]) -> None:
+    assert fetch(RecordedYahoo("AAPL", apple), "AAPL", (date(2024, 6, 3), date.max)).bars
+
+
 def test_a_later_split_is_in_the_earlier_prices_and_said(apple: list[Candle]) -> None:
     wire = RecordedYahoo("NVDA", apple, splits={SPLIT: 10})
     assert fetch(wire, "NVDA", (date(2024, 6, 3), date(2024, 6, 7))).adjustment.startswith("split")
