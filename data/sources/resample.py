@@ -32,7 +32,7 @@ from data.store.bars import DROPPED
 from data.store.store import Batch, Store
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-EVER = (date(1900, 1, 1), date(2200, 1, 1))
+EVER = (date.min, date.max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ def resample_series(
     held = {bar.open_time for bar in store.first_bars(target, longer, *EVER)}
     new = tuple(raw for raw in first.bars if _opens(raw, instrument) not in held)
     adjustment = store.adjustments((symbol,), shorter)[symbol]
-    synthetic = bool(store.synthetic_sources((symbol,), shorter, now))
+    synthetic = store.any_synthetic(symbol, shorter)
     reports: list[IngestReport] = []
     for raws, findings in ((new, first.findings), (last.bars, last.findings)):
         if raws and not (reports and raws == new):

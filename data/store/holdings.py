@@ -55,6 +55,9 @@ _GONE = """
             AND later.version > b.version
       )
 """
+_SYNTHETIC = text("""
+    SELECT EXISTS (SELECT FROM market.bars WHERE symbol = :symbol AND "interval" = :interval AND synthetic)
+""")
 _SOURCES = text("""
     SELECT DISTINCT source COLLATE "C" FROM market.bars JOIN market.batches USING (batch_id)
     WHERE symbol = :symbol AND "interval" = :interval AND details->>'drops' IS NULL ORDER BY 1
@@ -113,6 +116,11 @@ def dropped_bars(connection: Connection, symbol: str, interval: Interval, start_
 
 def sources(connection: Connection, symbol: str, interval: Interval) -> tuple[str, ...]:
     return tuple(connection.execute(_SOURCES, {"symbol": symbol, "interval": interval.value}).scalars())
+
+
+def any_synthetic(connection: Connection, symbol: str, interval: Interval) -> bool:
+    asked = {"symbol": symbol, "interval": interval.value}
+    return bool(connection.execute(_SYNTHETIC, asked).scalar_one())
 
 
 def known_bars(

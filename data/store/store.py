@@ -93,6 +93,11 @@ class Store:
         with self.engine.connect() as connection:
             return holdings.sources(connection, symbol, interval)
 
+    def any_synthetic(self, symbol: str, interval: Interval) -> bool:
+        """Whether a generator made any bar of a series, in any version."""
+        with self.engine.connect() as connection:
+            return holdings.any_synthetic(connection, symbol, interval)
+
     def batches(self) -> tuple[Held, ...]:
         """All batches that brought a row, in their order."""
         with self.engine.connect() as connection:

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_rows import MADE, bar, batch, hour
+from made_rows import MADE, bar, batch, fact, hour
 
 from data.model.errors import DataError, UsageError
 from data.model.instants import Interval
@@ -278,6 +278,14 @@ def test_made_up_bars_stay_made_up(store: Store) -> None:
     store.add_bars(batch(synthetic=True), hours(4))
     resample_series(store, MADE, Interval.H1, Interval.H4, clock=Now())
     assert store.synthetic_sources(("MADE",), Interval.H4, Now().at) == ("resample of 1h bars of MADE",)
+
+
+def test_a_made_up_fact_makes_no_bar_made_up(store: Store) -> None:
+    store.put_instrument(MADE)
+    store.add_bars(batch(), hours(4))
+    store.add_facts(batch(synthetic=True), [fact(1, symbol="*")])
+    resample_series(store, MADE, Interval.H1, Interval.H4, clock=Now())
+    assert not store.any_synthetic("MADE", Interval.H4)
 
 
 def test_nothing_whole_is_said(store: Store) -> None:
