@@ -1,21 +1,25 @@
 """When markets are open: session dates, opens and closes of a calendar, and the end of a day in its zone.
 
 A calendar is `24/7` (arithmetic on UTC days) or a name of `exchange_calendars`, which is loaded at the first use.
-Exchange calendars reach from 1960, or from where the package knows them, to 2040. Lunch breaks are not modelled. CMES
-has short sessions on holidays of the United States, for which sources print no daily bar.
+Exchange calendars reach from 1960, or from where the package knows them, to 2040. CMES has short sessions on holidays
+of the United States, for which sources print no daily bar.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from data.model.errors import UsageError
 from data.model.market import ALWAYS_OPEN
+
+if TYPE_CHECKING:
+    from pandas import Timestamp
 
 FIRST, LAST = "1960-01-01", "2040-12-31"
 ONE_DAY = timedelta(days=1)
@@ -23,13 +27,14 @@ ONE_DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class _Sessions:
-    """A calendar's sessions in order, with the UTC instants of their opens and closes."""
+    """A calendar's sessions in order, with the UTC instants of their opens, closes and lunch breaks."""
 
     zone: ZoneInfo
     days: tuple[date, ...]
     opens: tuple[datetime, ...]
     closes: tuple[datetime, ...]
     index: Mapping[date, int]
+    breaks: Mapping[date, tuple[datetime, ...]]
 
 
 def sessions_between(calendar: str, start_on: date, end_on: date) -> tuple[date, ...]:
@@ -60,6 +65,13 @@ def session_close(calendar: str, session_on: date) -> datetime:
     sessions = _sessions(calendar)
     place = sessions.index.get(session_on)
     return end_of_day(calendar, session_on) if place is None else sessions.closes[place]
+
+
+def session_parts(calendar: str, session_on: date) -> tuple[tuple[datetime, datetime], ...]:
+    """When a session of that exchange trades: from open to close, or before and after its lunch break."""
+    opens, closes = session_open(calendar, session_on), session_close(calendar, session_on)
+    lunch = None if calendar == ALWAYS_OPEN else _sessions(calendar).breaks.get(session_on)
+    return ((opens, closes),) if lunch is None else ((opens, lunch[0]), (lunch[1], closes))
 
 
 def session_of(calendar: str, instant: datetime) -> date:
@@ -124,10 +136,16 @@ def _sessions(calendar: str) -> _Sessions:
         end=LAST if latest is None else min(LAST, str(latest.date())),
     )
     days = tuple(stamp.date() for stamp in full.sessions)
+    lunches = full.schedule[["break_start", "break_end"]].dropna()
     return _Sessions(
         zone=ZoneInfo(str(full.tz)),
         days=days,
-        opens=tuple(stamp.to_pydatetime().astimezone(UTC) for stamp in full.opens),
-        closes=tuple(stamp.to_pydatetime().astimezone(UTC) for stamp in full.closes),
+        opens=_instants(full.opens),
+        closes=_instants(full.closes),
         index={day: place for place, day in enumerate(days)},
+        breaks={day.date(): _instants(lunch) for day, *lunch in lunches.itertuples(name=None)},
     )
+
+
+def _instants(stamps: Iterable[Timestamp]) -> tuple[datetime, ...]:
+    return tuple(stamp.to_pydatetime().astimezone(UTC) for stamp in stamps)

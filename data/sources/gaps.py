@@ -1,8 +1,8 @@
 """Where a series has holes: stretches of bars, or of sessions, that its calendar has and the data has not.
 
-On an exchange only its hours count: what is traded outside of them may have holes. At a session's beginning and end an
-hour, or a bar, may be missing, because sources begin their bars at the open or at the full hour; and where a series
-itself begins and ends is no gap.
+On an exchange only its hours count: what is traded outside of them may have holes. At the edges of a session and of its
+lunch break an hour, or a bar, may be missing, because sources begin their bars at the open or at the full hour; and
+where a series itself begins and ends is no gap.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from data.model.instants import Interval, show
 from data.model.market import Bar
-from data.sources.calendars import is_session, session_close, session_open, sessions_between
+from data.sources.calendars import is_session, session_parts, sessions_between
 
 ONE_DAY, ONE_HOUR = timedelta(days=1), timedelta(hours=1)
 
@@ -48,11 +48,11 @@ def _inside(session_on: date, begins: datetime, ends: datetime, calendar: str, i
     """What of a stretch without bars lies in a session's hours."""
     if begins >= ends or interval.is_daily or not is_session(calendar, session_on):
         return
-    opens, closes = session_open(calendar, session_on), session_close(calendar, session_on)
-    first, last = max(begins, opens), min(ends, closes)
-    loose = max(interval.length, ONE_HOUR) if first == opens or last == closes else timedelta(0)
-    if last - first > loose:
-        yield Gap(first, last, -(-(last - first) // interval.length), "bars")
+    for opens, closes in session_parts(calendar, session_on):
+        first, last = max(begins, opens), min(ends, closes)
+        loose = max(interval.length, ONE_HOUR) if first == opens or last == closes else timedelta(0)
+        if last - first > loose:
+            yield Gap(first, last, -(-(last - first) // interval.length), "bars")
 
 
 def counted(number: int, things: str) -> str:

@@ -1,20 +1,20 @@
 """Longer bars out of shorter ones: 1h from 1m, 1d from 1h.
 
-A longer bar begins on the UTC grid in a 24/7 market, and at the session's open on an exchange, where it never reaches
-over the close; a daily bar is one session. It is made only of bars that its calendar has in it and that begin in whole
-steps from its start, so that none reaches over its edge, and only when all of them are there: a hole is never bridged,
-unless it is asked for, and is counted in any case.
+A longer bar begins on the UTC grid in a 24/7 market. On an exchange it begins at the session's open or at the end of
+its lunch break, and never reaches over the close or into the break; a daily bar is one session. It is made only of bars
+that its calendar has in it and that begin in whole steps from its start, so that none reaches over its edge, and only
+when all of them are there: a hole is never bridged, unless it is asked for, and is counted in any case.
 
 Point in time: a longer bar rests on its shorter ones as they were first printed, and is known at its end, or when the
 last of them was: the last hour of a session may be known after the close. A correction of a shorter bar makes one of
 the longer bar, and a dropped shorter bar takes the longer one with it, known from the resampling on. A series is made
-of one other alone. Limit: no lunch breaks.
+of one other alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
@@ -25,7 +25,7 @@ from data.model.instants import Interval, show
 from data.model.market import ALWAYS_OPEN, Bar, Finding, IngestReport, Instrument
 from data.model.protocols import Clock
 from data.sources.bars import EXAMPLES, RawBar
-from data.sources.calendars import is_session, session_close, session_open
+from data.sources.calendars import is_session, session_open, session_parts
 from data.sources.ingest import ingest_bars
 from data.sources.series import BarBatch, Watch, digest_of, unwatched
 from data.store.bars import DROPPED
@@ -37,12 +37,12 @@ EVER = (date.min, date.max)
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The longer bar that a shorter one belongs to, and how many of them it takes."""
+    """The longer bar that a shorter one belongs to, where its steps are counted from, and how many of them it takes."""
 
     stamp: datetime | date
-    begins: datetime
     ends: datetime
     takes: int
+    grid: datetime = field(compare=False)  # a day with a lunch break has two
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def _placed(
         place = place_of(bar, calendar, shorter, longer)
         if place is None:
             left_out["outside"].append(bar.open_time)
-        elif (bar.open_time - place.begins) % shorter.length:
+        elif (bar.open_time - place.grid) % shorter.length:
             left_out["off_grid"].append(bar.open_time)
         else:
             yield place, bar
@@ -93,17 +93,20 @@ def place_of(bar: Bar, calendar: str, shorter: Interval, longer: Interval) -> Pl
     if calendar == ALWAYS_OPEN:
         start = bar.open_time - (bar.open_time - EPOCH) % longer.length
         stamp = start.date() if longer.is_daily else start
-        return Place(stamp, start, start + longer.length, longer.length // shorter.length)
+        return Place(stamp, start + longer.length, longer.length // shorter.length, start)
     if not is_session(calendar, bar.session_on):
         return None
-    opens, closes = session_open(calendar, bar.session_on), session_close(calendar, bar.session_on)
-    if not opens <= bar.open_time < closes:
+    parts = session_parts(calendar, bar.session_on)
+    part = next((each for each in parts if each[0] <= bar.open_time < each[1]), None)
+    if part is None:
         return None
+    opens, closes = part
     if longer.is_daily:
-        return Place(bar.session_on, opens, closes, _count(closes - opens, shorter))
+        takes = sum(_count(ends - begins, shorter) for begins, ends in parts)
+        return Place(bar.session_on, parts[-1][1], takes, opens)
     start = opens + (bar.open_time - opens) // longer.length * longer.length
     ends = min(start + longer.length, closes)
-    return Place(start, start, ends, _count(ends - start, shorter))
+    return Place(start, ends, _count(ends - start, shorter), start)
 
 
 def resample_series(

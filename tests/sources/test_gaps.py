@@ -14,7 +14,7 @@ from made_rows import bar
 
 from data.model.instants import Interval
 from data.model.market import Bar
-from data.sources.calendars import session_close, session_open, sessions_between
+from data.sources.calendars import session_close, session_open, session_parts, sessions_between
 from data.sources.gaps import Gap, gaps
 
 HOUR = timedelta(hours=1)
@@ -23,9 +23,9 @@ BEFORE, HALF_DAY, AFTER = date(2024, 11, 27), date(2024, 11, 29), date(2024, 12,
 
 
 def hourly(calendar: str, session_on: date, first: timedelta = timedelta(0)) -> list[Bar]:
-    """From so much after the open to the close."""
-    opens, closes = session_open(calendar, session_on) + first, session_close(calendar, session_on)
-    starts = [opens + number * HOUR for number in range(-(-(closes - opens) // HOUR))]
+    """From so much after the open, and after the lunch break, to the close."""
+    parts = [(opens + first, closes) for opens, closes in session_parts(calendar, session_on)]
+    starts = [opens + number * HOUR for opens, closes in parts for number in range(-((opens - closes) // HOUR))]
     return [replace(bar(0), open_time=at, known_at=at + HOUR, session_on=session_on) for at in starts]
 
 
@@ -34,7 +34,7 @@ def found(bars: Sequence[Bar], calendar: str = "XNYS") -> list[Gap]:
 
 
 @pytest.mark.parametrize("first", [timedelta(0), timedelta(minutes=30)])
-@pytest.mark.parametrize("calendar", ["XNYS", "CMES", "XLON"])
+@pytest.mark.parametrize("calendar", ["XNYS", "CMES", "XLON", "XTKS", "XHKG"])
 def test_nights_holidays_half_days_and_changed_clocks_are_no_gaps(calendar: str, first: timedelta) -> None:
     days = [*sessions_between(calendar, date(2024, 10, 21), date(2025, 1, 10))]
     assert found([*chain.from_iterable(hourly(calendar, day, first) for day in days)], calendar) == []
@@ -46,6 +46,15 @@ def test_hours_that_lack_at_a_sessions_edges_are_a_gap() -> None:
     assert found(bars) == [
         Gap(closes - timedelta(minutes=150), closes, 3, "bars"),
         Gap(opens, opens + 2 * HOUR, 2, "bars"),
+    ]
+
+
+def test_hours_that_lack_on_both_sides_of_lunch_are_two_gaps() -> None:
+    bars = hourly("XTKS", AFTER)
+    (_, noon), (afternoon, _) = session_parts("XTKS", AFTER)
+    assert found([bars[0], *bars[5:]], "XTKS") == [
+        Gap(bars[0].open_time + HOUR, noon, 2, "bars"),
+        Gap(afternoon, afternoon + 2 * HOUR, 2, "bars"),
     ]
 
 

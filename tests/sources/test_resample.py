@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -14,7 +15,7 @@ from made_rows import MADE, bar, batch, fact, hour
 from data.model.errors import DataError, UsageError
 from data.model.instants import Interval
 from data.model.market import AssetClass, Bar, Instrument
-from data.sources.calendars import session_close, session_open
+from data.sources.calendars import session_close, session_open, session_parts
 from data.sources.resample import resample, resample_series
 from data.store.store import Store
 
@@ -139,18 +140,55 @@ def test_the_stored_day_is_known_no_sooner_than_its_last_hour(store: Store) -> N
     assert day.known_at == starts[-1] + timedelta(hours=1)
 
 
-SESSIONS = [HALF_DAY, date(2024, 3, 8), date(2024, 3, 11), date(2024, 11, 1), date(2024, 11, 4), date(2024, 7, 3)]
+SESSIONS = [HALF_DAY, date(2024, 3, 8), date(2024, 3, 11), date(2024, 11, 1), date(2024, 11, 5), date(2024, 7, 3)]
+NO_LUNCH = date(2024, 12, 24)
+"""Half a day in Hong Kong, over before its break."""
+
+
+def parts_of(calendar: str, session_on: date, interval: Interval) -> Iterator[datetime]:
+    """When its bars begin: from the open, and again from the end of the lunch break."""
+    for opens, closes in session_parts(calendar, session_on):
+        yield from (opens + number * interval.length for number in range(-((opens - closes) // interval.length)))
+
+
+@pytest.mark.parametrize(
+    ("calendar", "session_on", "hours_of_it", "takes"),
+    [
+        ("XTKS", date(2024, 11, 5), ["00:00", "01:00", "02:00", "03:30", "04:30", "05:30"], 330),
+        ("XHKG", date(2024, 11, 5), ["01:30", "02:30", "03:30", "05:00", "06:00", "07:00"], 330),
+        ("XHKG", NO_LUNCH, ["01:30", "02:30", "03:30"], 150),
+    ],
+)
+def test_no_bar_reaches_into_the_lunch_break(
+    calendar: str, session_on: date, hours_of_it: list[str], takes: int
+) -> None:
+    minutes = [
+        replace(bar(0), interval=Interval.M1, open_time=at, known_at=at + timedelta(minutes=1), session_on=session_on)
+        for at in parts_of(calendar, session_on, Interval.M1)
+    ]
+    assert len(minutes) == takes
+    made = resample(minutes, calendar, Interval.M1, Interval.H1)
+    assert [str(raw.stamp)[11:16] for raw in made.bars] == hours_of_it
+    assert made.findings == ()
+    (day,) = resample(minutes, calendar, Interval.M1, Interval.D1).bars
+    assert (day.volume, day.known_at) == (takes * minutes[0].volume, session_close(calendar, session_on))
+    (lacking,) = resample(minutes[1:], calendar, Interval.M1, Interval.D1).findings
+    assert lacking.code == "partial"
+    if session_on != NO_LUNCH:
+        lunch = replace(minutes[0], open_time=session_parts(calendar, session_on)[0][1])
+        assert [each.code for each in resample([*minutes, lunch], calendar, Interval.M1, Interval.D1).findings] == [
+            "outside"
+        ]
 
 
 @settings(deadline=None)
-@given(st.sampled_from(["XNYS", "CMES"]), st.sampled_from(SESSIONS), st.data())
+@given(st.sampled_from(["XNYS", "CMES", "XTKS", "XHKG"]), st.sampled_from([*SESSIONS, NO_LUNCH]), st.data())
 def test_by_way_of_a_middle_length_comes_the_same(calendar: str, session_on: date, data: st.DataObject) -> None:
-    """Sessions on either side of a change of the clocks, and half days."""
-    opens, closes = session_open(calendar, session_on), session_close(calendar, session_on)
+    """Sessions on either side of a change of the clocks, half days, and lunch breaks."""
+    closes = session_close(calendar, session_on)
     prices = data.draw(st.lists(st.integers(1, 999), min_size=8, max_size=8))
     parts = []
-    for number in range((closes - opens) // timedelta(minutes=15)):
-        at = opens + number * timedelta(minutes=15)
+    for number, at in enumerate(parts_of(calendar, session_on, Interval.M15)):
         made = bar(0, prices[number % 8], interval=Interval.M15, open_time=at, known_at=at + timedelta(minutes=15))
         parts.append(replace(made, session_on=session_on))
     middle = data.draw(st.sampled_from([Interval.M30, Interval.H1, Interval.H2, Interval.H4]))
