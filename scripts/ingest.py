@@ -151,11 +151,15 @@ def _files(words: Sequence[str]) -> list[Path]:
     """What files and patterns name, each once, in the order of their paths. Raises UsageError for what names none."""
     found: dict[Path, None] = {}
     for word in words:
-        files = [path for path in _named(Path(word)) if path.is_file()]
-        if Path(word).is_dir():
+        try:
+            files = [path for path in _named(Path(word)) if path.is_file()] if word else []
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise UsageError(f"{word[:200]} names no file: {why}") from None
+        if word and Path(word).is_dir():
             raise UsageError(f"{word} is a folder; name the files in it: '{word.rstrip('/')}/*.csv'")
         if not files:
-            raise UsageError(f"there is no file {word}")
+            raise UsageError(f"there is no file {word or repr(word)}")
         found.update(dict.fromkeys(files))
     return sorted(found)
 

@@ -143,22 +143,22 @@ def read_table(path: Path, unnamed: Sequence[str] = ()) -> Table:
 
     Raises UsageError for a file that is not there, DataError for one that is no CSV table with rows.
     """
-    content = _unpacked(path)
+    content, name = _unpacked(path), path.name.encode("utf-8", "backslashreplace").decode()
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise DataError(f"{path.name}, line {line}: not UTF-8 text; nothing was stored") from None
+        raise DataError(f"{name}, line {line}: not UTF-8 text; nothing was stored") from None
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
-        raise DataError(f"{path.name}, line {line}: a NUL character, so no text; nothing was stored")
-    first_two = list(islice(_cells(path.name, text), 2))
+        raise DataError(f"{name}, line {line}: a NUL character, so no text; nothing was stored")
+    first_two = list(islice(_cells(name, text), 2))
     head = first_two[0][1] if first_two else []
     if len(head) == len(unnamed) and head and all(NUMBER.match(cell.strip()) for cell in head):
-        return Table(path.name, tuple(unnamed), sha256_hex(content), text, has_header=False)
+        return Table(name, tuple(unnamed), sha256_hex(content), text, has_header=False)
     if len(first_two) < 2:
-        raise DataError(f"{path.name} has no rows")
-    return Table(path.name, _header(path.name, head), sha256_hex(content), text)
+        raise DataError(f"{name} has no rows")
+    return Table(name, _header(name, head), sha256_hex(content), text)
 
 
 def _unpacked(path: Path) -> bytes:

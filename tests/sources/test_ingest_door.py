@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from io import StringIO
@@ -83,6 +84,9 @@ def test_the_files_before_a_bad_one_are_shown_and_stored(
     ("words", "says"),
     [
         (["csv", "*.nothing"], "there is no file *.nothing"),
+        (["csv", "a**b"], "a**b names no file: "),
+        (["csv", "x" * 5_000], "x names no file: File name too long"),
+        (["csv", ""], "there is no file ''"),
         (["csv", "FILE"], "does not begin like BTCUSDT_1h"),
         (["csv", "FILE", "--symbol", "BTCUSDT"], "does not begin like BTCUSDT_1h"),
         (["csv", "gone.csv", "--symbol", "BTCUSDT", "--interval", "1h"], "there is no file gone.csv"),
@@ -156,6 +160,12 @@ def test_what_a_file_says_cannot_move_the_cursor(
     assert "\x1b" not in printed.out + printed.err
     assert "a[red]b.csv" in printed.out
     assert store.windows() == ()
+
+
+def test_a_name_that_is_no_utf_8_is_kept_in_letters(tmp_path: Path, store: Store) -> None:
+    write(tmp_path, HEADER, bar_line("2025-04-01T00:00:00Z")).rename(os.fsdecode(os.fsencode(tmp_path) + b"/A\xff.csv"))
+    assert ingest.main(["csv", str(tmp_path / "A*.csv"), "--symbol", "AAA", "--interval", "1h"]) == 0
+    assert [each.source for each in store.batches()] == ["csv A\\udcff.csv"]
 
 
 def test_flags_are_written_with_hyphens_or_underscores() -> None:
