@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import errno
 import gzip
 import io
 import json
@@ -11,7 +12,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
@@ -168,7 +169,7 @@ def _write(out: TextIO, bars: Iterable[Bar], traded: Instrument, marks: Sequence
 
 @contextmanager
 def _opened(file: Path) -> Iterator[TextIO]:
-    """The file is there only when it is whole; of equal bars a compressed one has equal bytes.
+    """The file is there only when it is whole, also behind a link; of equal bars a compressed one has equal bytes.
 
     Who reads from a pipe may stop when they have seen enough.
     """
@@ -182,19 +183,35 @@ def _opened(file: Path) -> Iterator[TextIO]:
         except OSError as error:
             raise UsageError(f"{file} cannot be written: {error.strerror or error}") from None
         return
-    part = file.with_name(f"{file.name}.part")
+    part = None
     try:
-        with part.open("wb") as raw:
+        place, part = _place(file)
+        with (part or place).open("wb") as raw:
             packed = gzip.GzipFile("", "wb", fileobj=raw, mtime=0) if file.suffix == ".gz" else raw
             with io.TextIOWrapper(packed, "utf-8", newline="") as out:
                 yield out
-        part.replace(file)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UsageError(f"{file} cannot be written: {error.strerror or error}") from None
-    except BaseException:
-        part.unlink(missing_ok=True)
+        if part is not None:
+            part.replace(place)
+    except BaseException as error:
+        with suppress(OSError):
+            if part is not None:
+                part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise UsageError(f"{file} cannot be written: {error.strerror or error}") from None
         raise
+
+
+def _place(file: Path) -> tuple[Path, Path | None]:
+    """Where bars go, and where until they are whole. Raises OSError for a folder.
+
+    A pipe or a device is written into: to put a file in its place would take it away.
+    """
+    if file.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if file.exists() and not file.is_file():
+        return file, None
+    place = file.resolve()
+    return place, place.with_name(f"{place.name}.part")
 
 
 def _resample(options: argparse.Namespace, store: Store, clock: Clock) -> int:

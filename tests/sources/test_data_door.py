@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -150,6 +151,24 @@ def test_who_reads_from_a_pipe_may_stop(store: Store) -> None:
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 0
+
+
+@pytest.mark.usefixtures("filled")
+def test_an_export_writes_into_a_pipe_and_behind_a_link(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pipe, link, file = tmp_path / "pipe", tmp_path / "link", tmp_path / "file"
+    os.mkfifo(pipe)
+    link.symlink_to(file)
+    words = ("--symbol", "MADE", "--interval", "1h")
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE, text=True) as reader:
+        said(capsys, "export", str(pipe), *words)
+        read = reader.communicate(timeout=20)[0]
+    said(capsys, "export", str(link), *words)
+    assert (pipe.is_fifo(), link.is_symlink()) == (True, True)
+    assert file.read_text() == read
+    assert read.startswith("open_time,")
+    for folder in (str(tmp_path), "/", ""):
+        assert data.main(["export", folder, *words]) == 2
+        assert "cannot be written: Is a directory" in capsys.readouterr().err
 
 
 def test_an_export_of_all_leaves_no_bar_out_however_old(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
