@@ -144,7 +144,6 @@ def ingest_bars(
     """Raises DataError where the bars cannot be what they are said to be."""
     now = clock.now()
     instrument = _instrument(store, batch, market)
-    _refuse_mixed_levels(store, batch)
     watch(f"checking {len(batch.bars):,} bars of {batch.symbol}")
     series = build_series(batch.source, batch.bars, instrument, batch.interval, now)
     _refuse_overlaps(store, batch, instrument, series.bars)
@@ -204,17 +203,6 @@ def _instrument(store: Store, batch: BarBatch, market: str | None) -> Instrument
             "bring these bars under another symbol"
         )
     return stored
-
-
-def _refuse_mixed_levels(store: Store, batch: BarBatch) -> None:
-    if not any(window.interval == batch.interval for window in store.windows(batch.symbol)):
-        return
-    held, symbol = store.adjustments((batch.symbol,), batch.interval)[batch.symbol], batch.symbol
-    if held != batch.adjustment:
-        raise DataError(
-            f"{batch.source}: adjustment {batch.adjustment!r}, but {symbol} {batch.interval} holds bars with {held!r}; "
-            f"bring these as a file under another symbol: --symbol {symbol}.ADJ --rename {symbol} {symbol}.ADJ"
-        )
 
 
 def _refuse_overlaps(store: Store, batch: BarBatch, instrument: Instrument, bars: Sequence[Bar]) -> None:

@@ -16,6 +16,7 @@ from data.model.errors import DataError
 from data.model.instants import require_utc, show
 from data.model.market import Bar, Instrument
 from data.store import instruments
+from data.store.bars import adjustments, windows
 from data.store.batches import MANY, Batch, Counts, begin_batch
 from data.store.copying import cell, copy_lines, instant
 
@@ -69,9 +70,10 @@ _STORE = text("""
 def add_bars(engine: Engine, batch: Batch, bars: Iterable[Bar], traded: Instrument | None) -> Counts:
     with engine.connect() as connection, connection.begin() as transaction:
         stamp = begin_batch(connection, batch)
+        given = _Given(iter(bars))
         if traded is not None:
             instruments.put(connection, traded)
-        given = _Given(iter(bars))
+            _refuse_mixed_levels(connection, batch, given.next)
         apart = _store_apart(connection, stamp, given)
         compared = _store_compared(connection, stamp, given)
         stored = apart + compared.new + compared.corrected
@@ -80,6 +82,21 @@ def add_bars(engine: Engine, batch: Batch, bars: Iterable[Bar], traded: Instrume
         elif stored >= MANY:
             connection.exec_driver_sql("ANALYZE market.bars")
     return Counts(apart + compared.read, apart + compared.new, compared.corrected)
+
+
+def _refuse_mixed_levels(connection: Connection, batch: Batch, first: Bar | None) -> None:
+    """A series holds bars of one adjustment: those of another would look like corrections.
+
+    Looked at here, where every other writer is done: of two at once, the second sees what the first stored.
+    """
+    if first is None or not any(each.interval is first.interval for each in windows(connection, first.symbol)):
+        return
+    symbol, held = first.symbol, adjustments(connection, (first.symbol,), first.interval)[first.symbol]
+    if held != batch.adjustment:
+        raise DataError(
+            f"{batch.source}: adjustment {batch.adjustment!r}, but {symbol} {first.interval} holds bars with {held!r}; "
+            f"bring these as a file under another symbol: --symbol {symbol}.ADJ --rename {symbol} {symbol}.ADJ"
+        )
 
 
 class _Given:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from source_files import HEADER, NOW, FixedClock, bar_line, utc, write
@@ -12,6 +13,7 @@ from source_files import HEADER, NOW, FixedClock, bar_line, utc, write
 from data.model.errors import DataError, UsageError
 from data.model.instants import Interval
 from data.model.market import AssetClass, FactKind, IngestReport
+from data.sources import ingest as sources
 from data.sources.ingest import ingest_bar_file, ingest_fact_file, ingest_sample, missing_window_command
 from data.store.store import Store
 from data.view import build_market_view, reach
@@ -74,6 +76,23 @@ def test_a_rejected_file_leaves_nothing(store: Store, tmp_path: Path) -> None:
         ingest(store, write(tmp_path, HEADER, bar_line("2025-04-01T00:00:00Z"), bar_line("2025-04-01T01:00:00Z", "x")))
     assert store.windows() == ()
     assert store.instrument("BTCUSDT") is None
+
+
+def test_of_two_at_once_the_second_does_not_mix_its_levels_in(
+    store: Store, shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prices = shared_data / "us_equity_daily"
+    inspect = sources.inspect
+
+    def meanwhile(*given: Any, **named: Any) -> Any:
+        monkeypatch.setattr(sources, "inspect", inspect)
+        ingest(store, prices / "unadjusted/AAPL_1d.csv.gz", "AAPL", "1d")
+        return inspect(*given, **named)
+
+    monkeypatch.setattr(sources, "inspect", meanwhile)
+    with pytest.raises(DataError, match="holds bars with 'none'"):
+        ingest(store, prices / "adjusted_rebuilt/AAPL_1d.csv.gz", "AAPL", "1d")
+    assert store.bars_as_of("AAPL", Interval.D1, NOW, 999)[-1].close == Decimal("250.42")
 
 
 def test_adjusted_levels_are_named_and_never_mixed_with_others(store: Store, shared_data: Path) -> None:
