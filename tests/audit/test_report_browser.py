@@ -140,7 +140,7 @@ def test_without_scripts_there_is_a_drawing_and_no_empty_box(page: chromium.Page
     page.send("Emulation.setScriptExecutionDisabled", value=True)
     try:
         page.open(run_dir / "report.html")
-        drawings = "document.querySelectorAll('.chart, .drawing, #charts > .note')"
+        drawings = "document.querySelectorAll('.chart, .drawing, .hint')"
         assert page.run(f"Array.from({drawings}, (each) => each.checkVisibility())") == [False, False, False, True]
     finally:
         page.send("Emulation.setScriptExecutionDisabled", value=False)

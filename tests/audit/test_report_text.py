@@ -108,6 +108,7 @@ def test_the_figures_read_without_javascript(run_dir: Path) -> None:
         "model: rules (built-in, not a language model)",
         "10,000.00 became",
         "Buy-and-hold over the same bars lost",
+        "Prices and money are in USDT.",
         "956 of 956",
         "2 failed: 2 truncated",
         "Costs paid",
