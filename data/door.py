@@ -61,23 +61,31 @@ def _entered(work: Callable[[], int]) -> int:
         to_nowhere(sys.stdout)
         return UNREAD
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        mendable = _mendable(error)
+        if mendable is None:
             raise
         try:
             sys.stdout.flush()
         except OSError:
             to_nowhere(sys.stdout)
-        print(
-            f"error: no space is left for {error.filename or 'what this writes'}; make room, then say it again",
-            file=sys.stderr,
-        )
-        return UsageError.exit_code
+        print(f"error: {escape_line(str(mendable))}", file=sys.stderr)
+        return mendable.exit_code
     except (AgentraderError, JournalBroken) as error:
         print(f"error: {escape_line(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def _mendable(error: OSError) -> UsageError | None:
+    """What the system refused and a user can mend; None for all that is a bug here."""
+    what = error.filename or "what this writes"
+    if error.errno == errno.ENOSPC:
+        return UsageError(f"no space is left for {what}; make room, then say it again")
+    if error.errno == errno.ENAMETOOLONG:
+        return UsageError(f"a name is too long for a file: it begins with {str(what)[:40]}")
+    return None
 
 
 def asker() -> Callable[[str], bool] | None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import house
 import pytest
 
+from backtesting.core import authentic_backtest
 from data.command_line import Parser
 from data.door import run_folder
 from data.model.errors import UsageError
+from scripts import report, runs, verify
 
 ENDLESS = "[print(number) for number in range(10**7)]"
 TABLE = "[sheet.print('x' * 90) for sheet in [__import__('scripts.sheet').sheet.Sheet()] for _ in range(10**5)]"
@@ -67,6 +70,23 @@ def test_a_full_disk_under_the_output_is_one_line() -> None:
     assert done.returncode == 2
 
 
+@pytest.mark.parametrize(
+    "main",
+    [
+        lambda name: verify.main([name]),
+        lambda name: runs.main(["show", name]),
+        lambda name: runs.main(["list", "--runs", name]),
+        lambda name: report.main([name]),
+        lambda name: authentic_backtest.main(["--resume", name]),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_one_line(
+    main: Callable[[str], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main("9" * 5000) == 2
+    assert capsys.readouterr().err == f"error: a name is too long for a file: it begins with {'9' * 40}\n"
+
+
 @pytest.mark.parametrize("gone", ["a reader", "room on the disk"])
 @pytest.mark.parametrize(("ends", "code"), [("return 3", 3), ("raise UsageError('x')", 2)])
 def test_whether_standard_error_is_read_changes_nothing(gone: str, ends: str, code: int) -> None:
@@ -77,6 +97,7 @@ def test_whether_standard_error_is_read_changes_nothing(gone: str, ends: str, co
 from rich.console import Console
 from data.door import enter
 from data.model.errors import UsageError
+from scripts import report, runs, verify
 def work():
     console = Console(stderr=True)
     console.print("one")
