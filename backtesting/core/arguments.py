@@ -25,7 +25,7 @@ _QUESTION = (
     "seed", "initial_cash", "position_size", "allow_short", "commission_bps", "slippage_bps", "decide_every",
 )  # fmt: skip
 MOST_IN_FLIGHT = 256
-_DEAREST, _DAY_S = 1_000_000, 86_400
+_MOST, _DEAREST, _DAY_S = 1_000_000_000, 1_000_000, 86_400
 _RECORDED = frozenset((
     "symbol", "interval", "start_date", "end_date", "mini", "market", "sample", "model", "agent_model", "protocol",
     "temperature", "seed", "initial_cash", "position_size", "allow_short", "commission_bps", "slippage_bps",
@@ -181,7 +181,7 @@ def _settings(options: argparse.Namespace, environ: Mapping[str, str]) -> Settin
         prices=_prices(options.price, model),
         estimate=options.estimate,
         yes=options.yes,
-        max_failures=_at_least_one(options.max_failures, "--max_failures"),
+        max_failures=_counted(options.max_failures, "--max_failures"),
         timeout_s=_timeout(options.timeout),
         concurrency=options.concurrency,
         requests_per_minute=_limit(options.requests_per_minute, "--requests_per_minute"),
@@ -260,8 +260,8 @@ def _prices(words: Sequence[str] | None, model: str) -> dict[str, tuple[Decimal,
 def _budget(text: str | None) -> Decimal | None:
     if text is None:
         return None
-    if (budget := _decimal(text, "--budget_usd")) < 0:
-        raise UsageError(f"--budget_usd {text} is less than nothing")
+    if not 0 <= (budget := _decimal(text, "--budget_usd")) <= _MOST:
+        raise UsageError(f"--budget_usd must be from 0 to {_MOST:,}")
     return budget
 
 
@@ -285,11 +285,11 @@ def _shown(value: object) -> str:
     return ", ".join(str(item) for item in value) if isinstance(value, tuple) else str(value)
 
 
-def _at_least_one(value: int, flag: str) -> int:
-    if value < 1:
-        raise UsageError(f"{flag} must be 1 or more")
+def _counted(value: int, flag: str) -> int:
+    if not 1 <= value <= _MOST:
+        raise UsageError(f"{flag} must be from 1 to {_MOST:,}")
     return value
 
 
 def _limit(value: int | None, flag: str) -> int | None:
-    return None if value is None else _at_least_one(value, flag)
+    return None if value is None else _counted(value, flag)

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data.model.instants import Interval
+from data.model.money import SMALLEST
 
 Fraction = Annotated[Decimal, Field(ge=0, le=1)]
 
@@ -61,9 +62,9 @@ class Question(_Frozen):
     protocol: Literal["group_chat", "consensus"] = "group_chat"
     temperature: Annotated[float, Field(ge=0, le=1)] | None = None
     seed: Annotated[int, Field(gt=-(2**53), lt=2**53)] | None = None
-    initial_cash: Annotated[Decimal, Field(gt=0, le=10**15)] = Decimal(10000)
-    decide_every: Annotated[int, Field(ge=1)] = 1
-    lookback: Annotated[int, Field(ge=1)] = 250
+    initial_cash: Annotated[Decimal, Field(ge=SMALLEST, le=10**15)] = Decimal(10000)
+    decide_every: Annotated[int, Field(ge=1, lt=2**53)] = 1
+    lookback: Annotated[int, Field(ge=1, lt=2**53)] = 250
     costs: Costs = Costs()
     limits: Limits = Limits()
 

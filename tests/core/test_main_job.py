@@ -86,7 +86,15 @@ def test_budget_and_limits_of_patience_are_not_the_question(two_days: Played, bi
     assert other.summary["result_digest"] == two_days.summary["result_digest"]
 
 
-@pytest.mark.parametrize(("flag", "value"), [("--initial_cash", "1e999999"), ("--seed", str(2**60))])
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--initial_cash", "1e999999"),
+        ("--initial_cash", "1e-30"),
+        ("--seed", str(2**60)),
+        ("--decide_every", str(2**60)),
+    ],
+)
 def test_a_number_that_no_record_can_hold_is_refused(tmp_path: Path, bitcoin: str, flag: str, value: str) -> None:
     with pytest.raises(UsageError, match=flag):
         play(tmp_path, bitcoin, *RULES, flag, value)
