@@ -10,7 +10,7 @@ record for the same slot and the same bytes is delivered again instead: resume a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 import httpx
@@ -61,18 +61,30 @@ class Desk:
     redactor: Redactor
     max_attempts: int
     timeout_s: float
+    dearer: dict[ModelSpec, frozenset[str]] = field(default_factory=dict)
+    """Releases that answered, each dearer for what it answered than the name that was asked for."""
 
     def worst_usd(self, spec: ModelSpec, request_bytes: int, *, ahead: bool = False) -> Decimal:
         """The most a request may cost. 0 without a budget. Raises UsageError."""
         if self.meter.budget_usd is None:
             return Decimal(0)
-        worst = self.prices.cost(spec, self.meter.most(request_bytes, ahead=ahead), self.clock.now())
-        if worst is None:
+        most, now = self.meter.most(request_bytes, ahead=ahead), self.clock.now()
+        costs = [self.prices.cost(spec, most, now, name) for name in (None, *self.dearer.get(spec, ()))]
+        known = [cost for cost in costs if cost is not None]
+        if not known:
             raise UsageError(
                 f"the price of {spec.shown} is not known, so --budget_usd cannot be kept; "
                 f"say it with --price {spec.shown}=IN,OUT"
             )
-        return worst
+        return max(known)
+
+    def cost_usd(self, spec: ModelSpec, tokens: Tokens, answered_as: str | None) -> Decimal | None:
+        """What an answer cost, None if that is unknown. The next calls are expected to be as dear."""
+        now = self.clock.now()
+        cost, listed = self.prices.cost(spec, tokens, now, answered_as), self.prices.cost(spec, tokens, now)
+        if answered_as and cost is not None and listed is not None and cost > listed:
+            self.dearer[spec] = self.dearer.get(spec, frozenset()) | {answered_as}
+        return cost
 
 
 class _Charge:
@@ -204,7 +216,7 @@ class RecordingTransport(httpx.BaseTransport):
             free = desk.prices.is_free(spec)
             counted = read.tokens if free or (read.tokens and read.tokens.input) else None  # no prompt has no token
             tokens = Tokens(0, 0) if free else counted
-            cost = None if tokens is None else desk.prices.cost(spec, tokens, desk.clock.now(), read.model)
+            cost = None if tokens is None else desk.cost_usd(spec, tokens, read.model)
             desk.meter.settle(worst, counted, cost, len(asked.recorded))
             if counted is not None:
                 desk.admission.limits.used(taken, counted.input + counted.written)

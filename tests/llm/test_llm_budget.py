@@ -263,6 +263,24 @@ def test_the_price_is_that_of_the_release_that_answered() -> None:
     assert costs == [Decimal("0.0025"), Decimal("0.005"), Decimal("0.0025")]
 
 
+def test_a_release_that_is_dearer_than_its_name_does_not_overdraw() -> None:
+    def first_release(handler: faults.Handler, received: faults.Received) -> None:
+        told = handler.server.owner.completion(received, model="gpt-4o-2024-05-13")
+        usage = {"prompt_tokens": len(received.body) // 2, "completion_tokens": 300}
+        handler.say(200, json.dumps(told | {"usage": usage}).encode())
+
+    with server(then=first_release) as provider:
+        line = wire.Wire(wire.at(provider.base_url))
+        line.ask()
+        one_call = line.channel.totals.cost_usd
+        assert one_call is not None
+        line = wire.Wire(wire.at(provider.base_url), budget_usd=one_call * Decimal("30.99"))
+        for _ in range(30):
+            line.ask()
+        exhausted(line)
+    assert line.channel.totals.cost_usd == 30 * one_call
+
+
 def answered(meter: Meter, count: int, tokens: Tokens, request_bytes: int) -> None:
     for _ in range(count):
         meter.reserve(Decimal(0), again=False)
