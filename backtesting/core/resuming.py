@@ -38,26 +38,31 @@ _NOTHING = (None, None)
 
 @dataclass(frozen=True)
 class Plan:
-    """What going on begins with: where it cuts, whom it asks again, and which requests nobody knows the answer to."""
+    """What going on begins with: where it cuts, whom it asks again, and which requests nobody knows the answer to.
+
+    `max_failures` failed decisions in a row stop it from now on.
+    """
 
     cut: int
     asked_again: tuple[int, ...]
     orphans: tuple[Place, ...]
+    max_failures: int
 
 
 def plan(shelf: Shelf, max_failures: int) -> Plan:
-    """Reads the log's end. `max_failures` failed decisions in a row are what stops a run."""
+    """Reads the log's end. `max_failures` failed decisions in a row stop the run from now on; what stopped it before is
+    provisional whatever is said now."""
     live = shelf.live()
     sessions = list(_sessions(live))
     streak = _streak(shelf, sessions)
-    if len(streak) < max_failures:
+    if len(streak) < min(max_failures, _most_failures(shelf) or max_failures):
         streak = []
     ends = [end for _, _, end in sessions]
     cut = streak[0][0] if streak else ends[-1] + 1 if ends else 1
     failed = tuple(slot for _, slot in streak)
     again = {place.seq for place in live if place.kind in EXCHANGES and (place.slot or "").startswith(failed)}
     ahead = _failed_ahead(shelf, live, sessions, frozenset(FailureReason) if streak else _NO_ANSWER)
-    return Plan(cut, tuple(sorted((again if failed else set()) | ahead)), tuple(_orphans(shelf.places)))
+    return Plan(cut, tuple(sorted((again if failed else set()) | ahead)), tuple(_orphans(shelf.places)), max_failures)
 
 
 def write_recovery(
@@ -75,6 +80,7 @@ def write_recovery(
             "lost": lost,
             "environment": environment(root),
             "budget_usd": budget_usd,
+            "max_failures": found.max_failures,
         },
     )
     for place in found.orphans:
@@ -133,6 +139,15 @@ def _sessions(live: Sequence[Place]) -> Iterator[tuple[int, Place, int]]:
         elif place.kind == "session.end" and start is not None and decision is not None:
             yield start, decision, place.seq
             start = None
+
+
+def _most_failures(shelf: Shelf) -> int | None:
+    """How many failures in a row stopped the run until now; None if that is not on record."""
+    bodies = (shelf.read(place).body for place in reversed(shelf.places) if place.kind == "recovery")
+    invocation = shelf.read(shelf.places[0]).body["invocation"]
+    begun = invocation.get("max_failures") if isinstance(invocation, dict) else None
+    said = next((body["max_failures"] for body in bodies if "max_failures" in body), begun)
+    return said if isinstance(said, int) else None
 
 
 def _streak(shelf: Shelf, sessions: Sequence[tuple[int, Place, int]]) -> list[tuple[int, str]]:

@@ -244,6 +244,17 @@ def test_a_provider_that_was_down_is_asked_again_for_what_it_owes(run: Run, answ
     assert [r.body["failure"] for r in read_live(run.folder) if r.kind == "decision"] == [None] * 4
 
 
+@pytest.mark.parametrize("then", [(), ("--max_failures", "9")])
+def test_what_stopped_a_run_is_asked_again_whatever_is_said_of_failures_now(run: Run, then: tuple[str, ...]) -> None:
+    run.model._script, run.model._then = [server.ok] * 5, server.status(500, retry_after="0")
+    assert run.begin("--budget_usd", "0") == 3
+    assert run.play("--resume", str(run.folder), "--budget_usd", "1", "--max_failures", "1") == 3
+    assert "1 decisions in a row failed" in run.summary["reason"]
+    run.model._then = server.ok
+    run.go_on(*then)
+    assert [r.body["failure"] for r in read_live(run.folder) if r.kind == "decision"] == [None] * 4
+
+
 def test_a_run_goes_on_where_its_key_is_not(run: Run, tmp_path: Path) -> None:
     assert run.begin("--budget_usd", "0.005") == 3
     home = run.root
