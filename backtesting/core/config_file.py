@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
@@ -76,7 +77,10 @@ def _words(path: Path, action: argparse.Action, value: Any) -> list[str]:
     if action.nargs == "+":
         items = list(_items(path, action.dest, value))
         return [flag, *items] if items else []
-    return [f"{flag}={_text(path, action.dest, value)}"]
+    text = _text(path, action.dest, value)
+    if action.type is Path:
+        text = os.path.expanduser(text)  # noqa: PTH111 - in a file no shell does it, and who is unknown stays as written
+    return [f"{flag}={text}"]
 
 
 def _items(path: Path, name: str, value: Any) -> Iterator[str]:

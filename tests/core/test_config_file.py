@@ -121,6 +121,12 @@ def test_refuses_with_one_line(tmp_path: Path, text: str, said: str) -> None:
     assert "sekret" not in str(caught.value)
 
 
+def test_a_folder_at_home_is_one_of_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings = read(tmp_path, example(all_on=False) + "output_dir = '~/runs'\nprompts = '~nobody-there/x'\n")
+    assert (settings.output_dir, settings.prompts) == (tmp_path / "runs", Path("~nobody-there/x"))
+
+
 def test_an_editor_may_begin_the_file_with_a_byte_order_mark(tmp_path: Path) -> None:
     assert read(tmp_path, f"\ufeff{example(all_on=False)}").model == "rules"
 
