@@ -6,9 +6,10 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 
+from backtesting.core import values
 from backtesting.core.config_file import with_config
 from backtesting.core.flags import SAMPLE_END, SAMPLE_START, SAMPLE_SYMBOL, build_parser
 from data.command_line import flags
@@ -25,7 +26,6 @@ _QUESTION = (
     "seed", "initial_cash", "position_size", "allow_short", "commission_bps", "slippage_bps", "decide_every",
 )  # fmt: skip
 MOST_IN_FLIGHT = 256
-_MOST, _DEAREST, _DAY_S = 1_000_000_000, 1_000_000, 86_400
 _RECORDED = frozenset((
     "symbol", "interval", "start_date", "end_date", "mini", "market", "sample", "model", "agent_model", "protocol",
     "temperature", "seed", "initial_cash", "position_size", "allow_short", "commission_bps", "slippage_bps",
@@ -158,34 +158,34 @@ def _settings(options: argparse.Namespace, environ: Mapping[str, str]) -> Settin
     if not 1 <= options.concurrency <= MOST_IN_FLIGHT:
         raise UsageError(f"--concurrency must be from 1 to {MOST_IN_FLIGHT}")
     symbols, interval, start, end = _window(options)
-    model = _model(options.model, environ)
+    model = values.model(options.model, environ)
     return Settings(
         symbols=symbols,
         interval=interval,
         start_on=start,
         end_on=end,
         model=model,
-        agent_models=_agent_models(options.agent_model),
+        agent_models=values.agent_models(options.agent_model),
         base_url=options.base_url,
         protocol=options.protocol,
         prompts=options.prompts,
         temperature=options.temperature,
         seed=options.seed,
-        initial_cash=_decimal(options.initial_cash, "--initial_cash"),
-        position_size=_decimal(options.position_size, "--position_size"),
+        initial_cash=values.decimal(options.initial_cash, "--initial_cash"),
+        position_size=values.decimal(options.position_size, "--position_size"),
         allow_short=options.allow_short,
-        commission_bps=_decimal(options.commission_bps, "--commission_bps"),
-        slippage_bps=_decimal(options.slippage_bps, "--slippage_bps"),
+        commission_bps=values.decimal(options.commission_bps, "--commission_bps"),
+        slippage_bps=values.decimal(options.slippage_bps, "--slippage_bps"),
         decide_every=options.decide_every,
-        budget_usd=_budget(options.budget_usd),
-        prices=_prices(options.price, model),
+        budget_usd=values.budget(options.budget_usd),
+        prices=values.prices(options.price, model),
         estimate=options.estimate,
         yes=options.yes,
-        max_failures=_counted(options.max_failures, "--max_failures"),
-        timeout_s=_timeout(options.timeout),
+        max_failures=values.counted(options.max_failures, "--max_failures"),
+        timeout_s=values.timeout(options.timeout),
         concurrency=options.concurrency,
-        requests_per_minute=_limit(options.requests_per_minute, "--requests_per_minute"),
-        tokens_per_minute=_limit(options.tokens_per_minute, "--tokens_per_minute"),
+        requests_per_minute=values.limit(options.requests_per_minute, "--requests_per_minute"),
+        tokens_per_minute=values.limit(options.tokens_per_minute, "--tokens_per_minute"),
         accept_models=tuple(options.accept_models or ()),
         output_dir=options.output_dir,
         database_url=options.database or environ.get("DATABASE_URL") or None,
@@ -221,75 +221,5 @@ def _window(options: argparse.Namespace) -> tuple[tuple[str, ...], Interval, dat
     return tuple(sorted(symbols)), Interval.parse(options.interval), start, end
 
 
-def _model(flag: str | None, environ: Mapping[str, str]) -> str:
-    model = flag or environ.get("AGENTRADER_MODEL")
-    if not model:
-        raise UsageError(
-            "no model: set --model PROVIDER/NAME (openai/…, anthropic/…, gemini/…, ollama/…, openrouter/…) or "
-            "AGENTRADER_MODEL; --model rules runs the built-in rules, which are no language model and need no key"
-        )
-    return model
-
-
-def _agent_models(words: Sequence[str] | None) -> dict[str, str]:
-    chosen: dict[str, str] = {}
-    for word in words or ():
-        role, equals, model = word.partition("=")
-        if not (role and equals and model):
-            raise UsageError(f"--agent_model {word!r}: write it as AGENT=PROVIDER/NAME")
-        chosen[role.lower()] = model
-    return chosen
-
-
-def _prices(words: Sequence[str] | None, model: str) -> dict[str, tuple[Decimal, Decimal]]:
-    """By `provider/name`; a price that names no model is that of `--model`."""
-    told: dict[str, tuple[Decimal, Decimal]] = {}
-    for word in words or ():
-        named, _, price = word.rpartition("=")
-        low, comma, high = price.partition(",")
-        if not comma:
-            raise UsageError(f"--price {word!r}: write it as MODEL=IN,OUT, in dollars a million tokens")
-        both = _decimal(low, "--price"), _decimal(high, "--price")
-        if not all(0 <= each <= _DEAREST for each in both):
-            raise UsageError(f"--price {word!r}: a million tokens cost from 0 to {_DEAREST:,} dollars")
-        provider, slash, name = (named or model).partition("/")
-        told[provider.lower() + slash + name] = both
-    return told
-
-
-def _budget(text: str | None) -> Decimal | None:
-    if text is None:
-        return None
-    if not 0 <= (budget := _decimal(text, "--budget_usd")) <= _MOST:
-        raise UsageError(f"--budget_usd must be from 0 to {_MOST:,}")
-    return budget
-
-
-def _timeout(seconds: float) -> float:
-    if not 0 < seconds <= _DAY_S:
-        raise UsageError(f"--timeout must be more than 0 and at most {_DAY_S:,} seconds")
-    return seconds
-
-
-def _decimal(text: str, flag: str) -> Decimal:
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        raise UsageError(f"{flag} {text!r} is not a number") from None
-    if not value.is_finite():
-        raise UsageError(f"{flag} {text!r} is not a finite number")
-    return value
-
-
 def _shown(value: object) -> str:
     return ", ".join(str(item) for item in value) if isinstance(value, tuple) else str(value)
-
-
-def _counted(value: int, flag: str) -> int:
-    if not 1 <= value <= _MOST:
-        raise UsageError(f"{flag} must be from 1 to {_MOST:,}")
-    return value
-
-
-def _limit(value: int | None, flag: str) -> int | None:
-    return None if value is None else _counted(value, flag)

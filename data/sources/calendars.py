@@ -12,14 +12,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from data.model.errors import UsageError
 from data.model.market import ALWAYS_OPEN
-
-if TYPE_CHECKING:
-    from pandas import Timestamp
 
 FIRST, LAST = "1960-01-01", "2040-12-31"
 ONE_DAY = timedelta(days=1)
@@ -147,5 +144,5 @@ def _sessions(calendar: str) -> _Sessions:
     )
 
 
-def _instants(stamps: Iterable[Timestamp]) -> tuple[datetime, ...]:
+def _instants(stamps: Iterable[Any]) -> tuple[datetime, ...]:
     return tuple(stamp.to_pydatetime().astimezone(UTC) for stamp in stamps)
