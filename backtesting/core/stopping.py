@@ -99,7 +99,7 @@ class StopSwitch:
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self.pending = signal.Signals(number).name
-        self.signals += 1
+        self.signals += number != signal.SIGHUP  # a terminal that closes sends several, and nobody is in a hurry
         self.call_off()
         if self._waiting:
             self._waiting = False

@@ -101,6 +101,25 @@ def test_a_second_signal_cuts_the_calls_under_way(
     require_landed(again, hangar)
 
 
+def test_a_closed_terminal_s_two_signals_throw_no_answer_away(hangar: Hangar) -> None:
+    """The shell sends one, and the system another: what is on its way is paid for."""
+
+    def hear(number: int) -> None:
+        if number == 60:
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(0.05)
+            os.kill(os.getpid(), signal.SIGHUP)
+
+    with serving((0.3, 0.4), hear=hear) as model:
+        flown = hangar.fly(model, MANY)
+        require_stopped(flown, "stopped by SIGHUP")
+        faults = [body["fault"] for body in flown.of("llm.response") if body["fault"] is not None]
+        assert [fault for fault in faults if "cut short" in fault["detail"]] == []
+        again = hangar.go_on(flown)
+    require_never_again(model)
+    require_landed(again, hangar)
+
+
 def test_a_server_that_goes_down_and_comes_back(hangar: Hangar) -> None:
     down = threading.Event()
 
