@@ -17,6 +17,9 @@ from data.journal.reading import LOG_NAME
 from data.model.errors import DataError
 from data.model.protocols import Record
 
+_READING = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+"""A pipe of that name, in a folder from elsewhere, is not waited for."""
+
 
 class Follower:
     """Hands out the whole records of some kinds that were added since the last look; the others are not read.
@@ -34,7 +37,7 @@ class Follower:
         """Raises DataError for a line that is no record; there is nothing yet where there is no log yet."""
         path = self._folder / LOG_NAME
         try:
-            with path.open("rb") as file:
+            with os.fdopen(os.open(path, _READING), "rb") as file:
                 yield from self._new(file)
         except FileNotFoundError:
             return
@@ -64,7 +67,7 @@ class Follower:
 def is_held(folder: Path) -> bool:
     """Whether a process is at work on the run in that folder."""
     try:
-        descriptor = os.open(folder / LOG_NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(folder / LOG_NAME, _READING | os.O_NOFOLLOW)
     except OSError:
         return False
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 from decimal import Decimal
 from pathlib import Path
@@ -89,3 +90,9 @@ def test_a_log_is_held_as_long_as_somebody_writes_it(tmp_path: Path) -> None:
         fcntl.flock(log, fcntl.LOCK_EX)
         assert is_held(tmp_path)
     assert not is_held(tmp_path)
+
+
+def test_a_pipe_in_the_place_of_a_log_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "log.jsonl")
+    with pytest.raises(DataError, match="cannot be read"):
+        Lookout(tmp_path).look()
