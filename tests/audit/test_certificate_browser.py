@@ -474,22 +474,24 @@ def test_an_earlier_head_of_the_run_covers_only_what_was_before_it(page: chromiu
     assert "The head that you gave is this run's after 100 records: what was written behind them" in told(page)
 
 
-def test_a_browser_without_ed25519_says_so(page: chromium.Page, sent: Sent) -> None:
+@pytest.mark.parametrize(
+    ("lacking", "says"),
+    [
+        (
+            "crypto.subtle.importKey = () => Promise.reject(new DOMException('no', 'NotSupportedError'))",
+            "cannot check Ed25519",
+        ),
+        ("Object.defineProperty(crypto, 'subtle', { value: undefined })", "Save the page and open the file"),
+    ],
+    ids=["no Ed25519", "plain http"],
+)
+def test_a_browser_that_cannot_check_says_so(page: chromium.Page, sent: Sent, lacking: str, says: str) -> None:
     page.open(sent.page)
-    page.run("crypto.subtle.importKey = () => Promise.reject(new DOMException('no', 'NotSupportedError'))")
+    page.run(lacking)
     page.give("#files", sent.bundle)
     page.until(DONE)
     assert page.run(f"{OUTCOME}.dataset.verdict") == "cannot"
-    assert "cannot check Ed25519" in told(page)
-
-
-def test_a_page_that_came_over_plain_http_says_so(page: chromium.Page, sent: Sent) -> None:
-    page.open(sent.page)
-    page.run("Object.defineProperty(crypto, 'subtle', { value: undefined })")
-    page.give("#files", sent.bundle)
-    page.until(DONE)
-    assert page.run(f"{OUTCOME}.dataset.verdict") == "cannot"
-    assert "Save the page and open the file" in told(page)
+    assert says in told(page)
 
 
 def test_a_reader_who_gave_too_little_is_told_what_it_takes(page: chromium.Page, sent: Sent) -> None:
