@@ -169,19 +169,9 @@ def _write(out: TextIO, bars: Iterable[Bar], traded: Instrument, marks: Sequence
 
 @contextmanager
 def _opened(file: Path) -> Iterator[TextIO]:
-    """The file is there only when it is whole, also behind a link; of equal bars a compressed one has equal bytes.
-
-    Who reads from a pipe may stop when they have seen enough.
-    """
+    """The file is there only when it is whole, also behind a link; of equal bars a compressed one has equal bytes."""
     if str(file) == "-":
-        try:
-            yield sys.stdout
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # What is still in the buffer would be said to have been lost when the interpreter ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except OSError as error:
-            raise UsageError(f"{file} cannot be written: {error.strerror or error}") from None
+        yield sys.stdout
         return
     part = None
     try:
@@ -192,13 +182,12 @@ def _opened(file: Path) -> Iterator[TextIO]:
                 yield out
         if part is not None:
             part.replace(place)
-    except BaseException as error:
-        with suppress(OSError):
-            if part is not None:
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written: {error.strerror or error}") from None
+    finally:
+        if part is not None:
+            with suppress(OSError):
                 part.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise UsageError(f"{file} cannot be written: {error.strerror or error}") from None
-        raise
 
 
 def _place(file: Path) -> tuple[Path, Path | None]:

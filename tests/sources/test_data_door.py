@@ -15,6 +15,7 @@ import house
 import pytest
 from made_rows import MADE, bar, batch, fact, hour
 
+from data.door import UNREAD
 from data.model.instants import Interval
 from data.store.store import Store
 from scripts import data, ingest
@@ -150,7 +151,7 @@ def test_who_reads_from_a_pipe_may_stop(store: Store) -> None:
         assert process.stdout.readline().startswith("open_time,")
         process.stdout.close()
         assert process.stderr.read() == ""
-    assert process.returncode == 0
+    assert process.returncode == UNREAD
 
 
 @pytest.mark.usefixtures("filled")
