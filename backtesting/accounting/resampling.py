@@ -1,7 +1,7 @@
 """The stationary bootstrap: bars drawn again in blocks of random length, which keeps runs of gains and losses together.
 
 Politis and Romano 1994; the blocks' mean length after Politis and White 2004, corrected by Patton, Politis and White
-2009. Seed for seed the numbers of `arch` 8, which takes 200 MB and more than a second to load.
+2009. Seed for seed the numbers of `arch` 8, without what it takes to load that and pandas, scipy and statsmodels.
 """
 
 from __future__ import annotations
